@@ -1,0 +1,157 @@
+"""HDF5Generator: batches of one split, in an order that is a pure function of (seed, epoch, step)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.labels import known
+from hdf5_helper.order import Indices, Order
+from hdf5_helper.reader import HDF5Reader
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Images = NDArray[np.uint8]
+Labels = dict[str, NDArray[Any]]
+
+
+def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indices:
+    """Gives the rows of a split that have at least one known label of `labels`, int64 (n,), in file order.
+
+    Args:
+        reader: an open file.
+        split: `train`, `validation`, `test` or `all`.
+        labels: names; one that the file does not have is refused.
+    """
+    for label in labels:
+        if label not in reader.label_names:
+            raise FacetError(f"{reader.path}: has no label {label!r}, {did_you_mean(label, reader.label_names)}")
+    rows = np.arange(len(reader), dtype=np.int64) if split == "all" else reader.split(split)
+    any_known = np.zeros(len(rows), bool)
+    for label in labels:
+        any_known |= known(label, reader.labels(label)[rows])
+    return rows[any_known]
+
+
+class HDF5Generator:
+    """Iterates (images uint8 (b, H, W, 3), {label: array (b, …)}), epoch after epoch, for one replica of many.
+
+    With `labels` as a string it gives (images, array), as plain `keras.Model.fit` wants. A shuffled epoch has full
+    batches only and leaves out other examples each time; with `shuffle=None` the last batch may be smaller. Examples
+    whose labels are all unknown are left out; single unknown labels keep their stored value (255, NaN, …).
+
+    Args:
+        path: a sealed file of `facet pack`.
+        split: `train`, `validation`, `test` or `all`.
+        batch_size: the global batch, divisible by `replicas`.
+        labels: names of labels, or one name.
+        image_size: (height, width); by default the file's own.
+        shuffle: `full`, `blocks` (for files larger than memory) or None.
+        seed: chooses the order.
+        replica: which of the `replicas` this generator serves, from 0.
+        replicas: how many share each global batch; no example goes to two.
+        epochs: how many to give; None for no end.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str = "train",
+        batch_size: int = 64,
+        labels: str | tuple[str, ...] = ("gender",),
+        *,
+        image_size: tuple[int, int] | None = None,
+        shuffle: str | None = "full",
+        seed: int = 0,
+        replica: int = 0,
+        replicas: int = 1,
+        epochs: int | None = None,
+    ) -> None:
+        if replicas < 1 or not 0 <= replica < replicas or batch_size % replicas:
+            raise FacetError(
+                f"batch_size {batch_size} for replica {replica} of {replicas}: expected a global batch divisible by"
+                " the replicas, and a replica in [0, replicas)"
+            )
+        self.single = isinstance(labels, str)
+        self.labels = (labels,) if isinstance(labels, str) else tuple(labels)
+        self.reader = HDF5Reader(path, image_size=image_size)
+        self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
+        rows = known_rows(self.reader, split, self.labels)
+        self.order = Order(rows, batch_size, seed, shuffle, self.reader.block_rows)
+        self._values = {label: self.reader.labels(label) for label in self.labels}
+        self._epoch, self._step = 1, 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch."""
+        return self.order.steps_per_epoch
+
+    @property
+    def batch_size(self) -> int:
+        """The global batch."""
+        return self.order.batch_size
+
+    def __len__(self) -> int:
+        """Gives the number of batches in an epoch."""
+        return self.steps_per_epoch
+
+    def indices(self, epoch: int, step: int) -> Indices:
+        """Gives this replica's example indices at (epoch from 1, step from 0), int64 (b,)."""
+        share = self.order.batch_size // self.replicas
+        return self.order.batch(epoch, step)[self.replica * share : (self.replica + 1) * share]
+
+    def read(self, indices: Indices) -> tuple[Images, Labels]:
+        """Gives the images uint8 (b, H, W, 3) and labels (b, …) of any examples."""
+        return self.reader.read(indices), {label: values[indices] for label, values in self._values.items()}
+
+    def __iter__(self) -> Iterator[tuple[Images, Any]]:
+        """Goes on from the present state; the state moves when a batch is handed out."""
+        while self.epochs is None or self._epoch <= self.epochs:
+            images, labels = self.read(self.indices(self._epoch, self._step))
+            self._advance()
+            yield images, labels[self.labels[0]] if self.single else labels
+
+    def _advance(self) -> None:
+        self._step += 1
+        if self._step == self.steps_per_epoch:
+            self._epoch, self._step = self._epoch + 1, 0
+
+    def state(self) -> dict[str, int]:
+        """Gives all that a later generator needs to go on: three integers."""
+        return {"seed": self.order.seed, "epoch": self._epoch, "step": self._step}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Goes on where `state` was taken; refuses a state of another seed."""
+        if state["seed"] != self.order.seed:
+            raise FacetError(f"state of seed {state['seed']}: this generator has seed {self.order.seed}")
+        self.seek(state["epoch"], state["step"])
+
+    def seek(self, epoch: int, step: int = 0) -> None:
+        """Goes to a place at once: epoch from 1, step in [0, steps_per_epoch)."""
+        if epoch < 1 or not 0 <= step < self.steps_per_epoch:
+            raise FacetError(
+                f"place ({epoch}, {step}): expected an epoch of at least 1 and a step below {self.steps_per_epoch}"
+            )
+        self._epoch, self._step = epoch, step
+
+    def dataset(self) -> "tf.data.Dataset":
+        """Gives the same batches as a tf.data.Dataset, starting at the present state."""
+        from hdf5_helper.pipeline import dataset
+
+        return dataset(self)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.reader.close()
+
+    def __enter__(self) -> Self:
+        """Gives itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Closes the file."""
+        self.close()

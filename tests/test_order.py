@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.hashing import hash_integer, hash_integers, splitmix64, uniform
+from hdf5_helper.order import Order, permute
+
+
+def test_splitmix64_gives_the_published_sequence_for_seed_1234567():
+    # Vigna's splitmix64.c, state advanced by the golden gamma at each call
+    states = np.uint64(1234567) + np.uint64(0x9E3779B97F4A7C15) * np.arange(5, dtype=np.uint64)
+    assert splitmix64(states).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+def test_hashes_are_the_same_for_ever():
+    assert hash_integer(1, 2, 3) == 15020427595393229491
+    assert hash_integers(7, np.arange(3)).tolist() == [hash_integer(7, i) for i in range(3)]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50))
+def test_uniform_lies_in_zero_to_one(hashes):
+    values = uniform(np.array(hashes, np.uint64))
+    assert ((values >= 0) & (values < 1)).all()
+
+
+def test_permutation_is_the_same_for_ever():
+    assert permute(42, 10, np.arange(10)).tolist() == [4, 6, 9, 5, 7, 2, 3, 1, 0, 8]
+
+
+@given(key=st.integers(0, 2**64 - 1), n=st.integers(1, 3000))
+def test_permutation_hits_every_value_once(key, n):
+    assert sorted(permute(key, n, np.arange(n))) == list(range(n))
+
+
+@given(key=st.integers(0, 2**64 - 1), n=st.integers(1, 10**9), position=st.integers(0, 10**9))
+def test_a_position_has_its_value_without_its_neighbours(key, n, position):
+    position %= n
+    together = permute(key, n, np.array([0, position, n - 1]))
+    assert permute(key, n, np.array([position]))[0] == together[1]
+
+
+@given(
+    n=st.integers(1, 400),
+    batch=st.integers(1, 50),
+    block=st.integers(1, 60),
+    shuffle=st.sampled_from(["full", "blocks"]),
+    epoch=st.integers(1, 5),
+)
+def test_a_shuffled_epoch_has_full_batches_without_repeats(n, batch, block, shuffle, epoch):
+    batch = min(batch, n)
+    order = Order(np.arange(n) * 3, batch, seed=9, shuffle=shuffle, block_rows=block)
+    batches = [order.batch(epoch, step) for step in range(order.steps_per_epoch)]
+    together = np.concatenate(batches)
+    assert [len(b) for b in batches] == [batch] * (n // batch)
+    assert len(set(together.tolist())) == len(together)
+    assert set(together.tolist()) <= set(range(0, 3 * n, 3))
+
+
+def test_unshuffled_order_is_the_rows_own_with_a_smaller_last_batch():
+    order = Order(np.array([5, 3, 9]), 2, shuffle=None)
+    assert [order.batch(1, step).tolist() for step in range(order.steps_per_epoch)] == [[5, 3], [9]]
+
+
+def test_epochs_and_seeds_differ():
+    rows = np.arange(1000)
+    batches = {tuple(Order(rows, 8, seed).batch(epoch, 0)) for seed in range(5) for epoch in range(1, 6)}
+    assert len(batches) == 25
+
+
+def test_each_example_is_left_out_about_equally_often():
+    order = Order(np.arange(10), 3, seed=1)
+    seen = np.zeros(10, int)
+    for epoch in range(1, 1001):
+        for step in range(order.steps_per_epoch):
+            seen[order.batch(epoch, step)] += 1
+    assert seen.sum() == 9000
+    assert seen.min() > 850  # 900 expected, standard deviation 9.5
+
+
+def test_blocks_are_read_together():
+    order = Order(np.arange(100_000), 64, seed=1, shuffle="blocks", block_rows=500)
+    rows = np.concatenate([order.batch(1, step) for step in range(60)])
+    assert len(set((rows // 500).tolist())) == 8  # 3,840 rows come from one window of eight blocks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"batch_size": 5}, "batch_size 5: only 4 examples to take it from"),
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"batch_size": 2, "shuffle": "ful"}, "shuffle 'ful': expected one of blocks, full (did you mean 'full'?), or None"),
+    ],
+)
+def test_an_order_that_gives_no_batch_is_refused(arguments, sentence):
+    with pytest.raises(FacetError) as error:
+        Order(np.arange(4), **arguments)
+    assert str(error.value) == sentence
