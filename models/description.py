@@ -1,0 +1,70 @@
+"""What travels with every model: labels, image size, preprocessing, origin. In checkpoints, runs and sidecars."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a model.
+
+    Attributes:
+        label: the label's name, which is the output's name too.
+        activation: `sigmoid` (one value: P(class_names[1])) or `linear` (one value, in `unit`).
+        class_names: by class number; empty for a number such as age.
+        unit: `years` for age, else empty.
+    """
+
+    label: str
+    activation: str
+    class_names: tuple[str, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """Everything a program must know to use a model.
+
+    Attributes:
+        outputs: in the model's own order.
+        image_size: (height, width) in pixels of the input, RGB float32 0–255.
+        fit: how an image of another shape is brought to that size (`hdf5_helper.fit`).
+        backbone: registry name or the Keras model's own.
+        preprocessing: what the layer `preprocess` does to the input.
+        run: name of the run it comes from, empty where unknown.
+        images_digest, index_digest: of the HDF5 file it was trained on, hex, empty where unknown.
+        notes: sentences that must travel with the model, such as what its weights have seen.
+    """
+
+    outputs: tuple[Output, ...]
+    image_size: tuple[int, int]
+    fit: str = "stretch"
+    backbone: str = ""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    run: str = ""
+    images_digest: str = ""
+    index_digest: str = ""
+    notes: tuple[str, ...] = ()
+
+    def output(self, label: str) -> Output:
+        """Gives the output of one label; raises KeyError for another."""
+        return {output.label: output for output in self.outputs}[label]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the JSON form."""
+        return asdict(self) | {"preprocessing": self.preprocessing.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelDescription":
+        """Reads the JSON form."""
+        outputs = tuple(Output(**(o | {"class_names": tuple(o["class_names"])})) for o in values["outputs"])
+        height, width = values["image_size"]
+        changed: dict[str, Any] = {
+            "outputs": outputs,
+            "image_size": (height, width),
+            "preprocessing": Preprocessing.from_dict(values["preprocessing"]),
+            "notes": tuple(values["notes"]),
+        }
+        return cls(**(values | changed))

@@ -1,0 +1,1 @@
+"""What users and commands call."""

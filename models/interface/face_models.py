@@ -1,0 +1,247 @@
+"""GenderModel and its kin: the five lines of Python that train a model on a packed file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdf5_helper.atomic import write_text
+from hdf5_helper.errors import FacetError
+from hdf5_helper.generator import HDF5Generator
+from hdf5_helper.hashing import hash_integer
+from hdf5_helper.progress import Progress, Say, Silent
+from models.backbones import BACKBONES
+from models.description import ModelDescription
+from models.heads import Head, heads_for, main_metric
+from models.interface.evaluation import evaluate
+from models.interface.training import make_trainer
+from models.model_file import load_model_file
+from models.network import HeadShape, backbone_of, build_network, set_age_bias
+from models.preprocessing import Preprocessing
+from models.training.keeper import CheckpointKeeper
+from models.training.phases import FINE_TUNING, WARM_UP, Phase, begin
+from models.training.runs import Run
+from models.training.settings import Settings, to_yaml
+from models.training.state import TrainingState
+from models.training.stopping import StopFlag
+from models.training.surroundings import surroundings
+
+
+class FaceModel:
+    """Builds and trains models of one kind on one HDF5 file; use a subclass.
+
+    Args:
+        conv_base: keras.Model without its top, from images in its own colours to feature maps. Its input size is the
+            size of the images.
+        num_gpus: GPUs to train on; this version trains on one device, so 0, or 1 where there is one.
+        data: HDF5 file, or a folder with `data.h5`; by default `hdf5/LABEL`.
+        training_generator, validation_generator, test_generator: HDF5Generators to use instead of those of `data`.
+        preprocessing: what `conv_base` wants to see; by default that of the Keras application of its name, else
+            (x - mean of the train split) / 127.5 in RGB.
+        say: takes sentences; they are printed by default.
+        progress: watches the steps.
+    """
+
+    labels: tuple[str, ...] = ()
+    folder = ""
+    dropout = 0.2
+
+    def __init__(
+        self,
+        conv_base: Any,
+        num_gpus: int = 0,
+        data: str | Path | None = None,
+        training_generator: HDF5Generator | None = None,
+        validation_generator: HDF5Generator | None = None,
+        test_generator: HDF5Generator | None = None,
+        *,
+        preprocessing: Preprocessing | None = None,
+        say: Say = print,
+        progress: Progress | None = None,
+    ) -> None:
+        _check_gpus(num_gpus)
+        self.conv_base, self.say, self.progress = conv_base, say, progress or Silent()
+        self.heads: tuple[Head, ...] = heads_for(self.labels)
+        height, width = conv_base.input_shape[1:3]
+        self.image_size = (height, width)
+        path = Path(data or f"hdf5/{self.folder}")
+        self.data = path / "data.h5" if path.is_dir() else path
+        self.training = training_generator or self._generator("train", shuffle="full")
+        self.validation, self.test_data = validation_generator, test_generator
+        self.preprocessing = preprocessing or self._default_preprocessing()
+
+    def build_warmup_model(self, learning_rate: float = 1e-3) -> Any:
+        """Gives a new model whose head trains on the frozen `conv_base`, compiled with RMSprop."""
+        shape = HeadShape("flatten", (256, 256), self.dropout)
+        seed = hash_integer(self.training.order.seed, 2)
+        model = build_network(self.conv_base, self.preprocessing, self.heads, shape, seed)
+        if "age" in self.labels:
+            ages = self.training.reader.labels("age")[self.training.order.rows]
+            set_age_bias(model, float(np.nanmean(ages)))
+        begin(model, Phase(WARM_UP, 1, learning_rate, "rmsprop"))
+        return model
+
+    def build_tuning_model(self, head_path: str | Path, trainable_layers: int = 4, learning_rate: float = 5e-4) -> Any:
+        """Gives the model of a checkpoint with its top backbone layers unfrozen, compiled with Adam.
+
+        Args:
+            head_path: a Facet checkpoint or a Keras `.h5`.
+            trainable_layers: backbone layers to train, counted from the top; pooling layers count.
+            learning_rate: of Adam.
+        """
+        model, _description = load_model_file(Path(head_path))
+        trained = begin(model, Phase(FINE_TUNING, 1, learning_rate, "adam", str(trainable_layers)))
+        self.say(f"fine-tuning trains the head and {', '.join(trained)}")
+        return model
+
+    def fit(
+        self,
+        model: Any,
+        name: str,
+        epochs: int = 25,
+        start_epochs: int = 0,
+        class_weight: list[float] | dict[int, float] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Run:
+        """Trains `model` for `epochs` more epochs in the run folder `history/LABEL/NAME`.
+
+        Args:
+            model: compiled, as `build_warmup_model`, `build_tuning_model` or `keras.models.load_model` give it.
+            name: of the run.
+            epochs: how many more.
+            start_epochs: epochs already done; later rows of an earlier `epochs.csv` are dropped.
+            class_weight: weights by class number (0 = male, 1 = female), as a list or dict.
+            overwrite: begin anew where the run exists.
+        """
+        run = Run(f"{self.folder}/{name}")
+        if run.exists() and start_epochs == 0 and not overwrite:
+            raise FacetError(f"run {run.name!r} exists: expected another name, start_epochs, or overwrite=True")
+        phase_name = FINE_TUNING if backbone_of(model).trainable_variables else WARM_UP
+        rate = float(model.optimizer.learning_rate.numpy())
+        phase = Phase(phase_name, start_epochs + epochs, rate, model.optimizer.name)
+        settings = self._settings(phase, _class_weights(class_weight))
+        state = TrainingState(
+            phase=phase.name, epoch=start_epochs, optimizer_steps=int(model.optimizer.iterations.numpy())
+        )
+        run.lock()
+        if start_epochs == 0:
+            run.clear()
+        run.create()
+        write_text(run.config, to_yaml(settings, dict.fromkeys(("label", "class_weights"), "GenderModel and its kin")))
+        self._train(model, phase, settings, state, run)
+        return run
+
+    def test(self, model_path: str | Path) -> dict[str, Any]:
+        """Measures a checkpoint on the test split; gives label -> metrics."""
+        model, description = load_model_file(Path(model_path))
+        data = self.test_data or self._generator("test", shuffle=None)
+        predictor = _KerasPredictor(model, description)
+        names = {"run": "", "checkpoint": str(model_path)}
+        values = evaluate(predictor, data.reader, data.split, names, self.progress).values
+        return dict(values["metrics"])
+
+    def _train(self, model: Any, phase: Phase, settings: Settings, state: TrainingState, run: Run) -> None:
+        keeper = CheckpointKeeper(run, self._description(run.name), surroundings(), settings.best_metric)
+        _warn_if_not_exact(self.say)
+        with StopFlag() as stop:
+            trainer = make_trainer(
+                settings, self.heads, self.training, keeper, stop=stop, say=self.say, progress=self.progress
+            )
+            trainer.run_phase(model, phase, state)
+
+    def _generator(self, split: str, *, shuffle: str | None) -> HDF5Generator:
+        return HDF5Generator(self.data, split, 64, self.labels, image_size=self.image_size, shuffle=shuffle)
+
+    def _default_preprocessing(self) -> Preprocessing:
+        if self.conv_base.name in BACKBONES:
+            return BACKBONES[self.conv_base.name].preprocessing
+        red, green, blue = self.training.reader.channel_means[self.training.order.rows].mean(axis=0, dtype=np.float64)
+        return Preprocessing("RGB", (float(red), float(green), float(blue)), 127.5)
+
+    def _description(self, run: str) -> ModelDescription:
+        reader = self.training.reader
+        return ModelDescription(
+            outputs=tuple(head.output for head in self.heads),
+            image_size=self.image_size,
+            fit=reader.fit,
+            backbone=self.conv_base.name,
+            preprocessing=self.preprocessing,
+            run=run,
+            images_digest=reader.images_digest,
+            index_digest=reader.index_digest,
+        )
+
+    def _settings(self, phase: Phase, class_weights: str) -> Settings:
+        reader = self.training.reader
+        return Settings(
+            data=str(reader.path),
+            images_digest=reader.images_digest,
+            index_digest=reader.index_digest,
+            label=self.labels,
+            backbone=self.conv_base.name,
+            weights="conv_base",
+            image_size=self.image_size,
+            best_metric=f"{main_metric(self.heads)}",
+            batch_size=self.training.batch_size,
+            pooling="flatten",
+            units=(256, 256),
+            dropout=self.dropout,
+            optimizer=phase.optimizer,
+            class_weights=class_weights,
+            seed=self.training.order.seed,
+            **{f"{phase.name}_epochs": phase.epochs, f"{phase.name}_learning_rate": phase.learning_rate},
+        )
+
+
+class GenderModel(FaceModel):
+    """Learns gender: 0 = male, 1 = female, output P(female)."""
+
+    labels, folder = ("gender",), "gender"
+
+
+class AgeModel(FaceModel):
+    """Learns age in years."""
+
+    labels, folder, dropout = ("age",), "age", 0.4
+
+
+class AgeGenderModel(FaceModel):
+    """Learns age and gender in one graph."""
+
+    labels, folder = ("age", "gender"), "age-gender"
+
+
+class _KerasPredictor:
+    def __init__(self, model: Any, description: ModelDescription) -> None:
+        self._model, self.description = model, description
+
+    def predict(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+        outputs = self._model.predict_on_batch(images.astype(np.float32))
+        return outputs if isinstance(outputs, dict) else {self.description.outputs[0].label: outputs}
+
+
+def _class_weights(weights: list[float] | dict[int, float] | None) -> str:
+    if not weights:
+        return "none"
+    pairs = weights.items() if isinstance(weights, dict) else enumerate(weights)
+    return ",".join(f"{number}:{float(weight):g}" for number, weight in pairs)
+
+
+def _check_gpus(num_gpus: int) -> None:
+    import tensorflow as tf
+
+    there = len(tf.config.list_physical_devices("GPU"))
+    if num_gpus > there:
+        raise FacetError(f"num_gpus={num_gpus}: this machine has {there}, expected a number up to that")
+    if num_gpus > 1:
+        raise FacetError(f"num_gpus={num_gpus}: this version trains on one device, expected 0 or 1")
+
+
+def _warn_if_not_exact(say: Say) -> None:
+    now = surroundings()
+    if (now["op determinism"], now["inter-op threads"]) != ("True", "1"):
+        say(
+            "note: a resumed run equals an unbroken one to the last bit only with one inter-op thread and"
+            " tf.config.experimental.enable_op_determinism(), set before TensorFlow's first operation"
+        )

@@ -1,0 +1,54 @@
+"""What a backbone wants to see: colour order, mean and scale, as numbers and as one fixed 1×1 convolution."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.errors import FacetError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`(x - mean) / scale` on pixels of 0–255 in the channel order `color`.
+
+    Attributes:
+        color: `RGB` or `BGR`.
+        mean: one value a channel, 0–255, in the order that `color` names.
+        scale: what the difference is divided by; greater than 0.
+    """
+
+    color: str = "RGB"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what no backbone can want."""
+        if self.color not in ("RGB", "BGR"):
+            raise FacetError(f"preprocessing color must be RGB or BGR, found {self.color!r}")
+        if len(self.mean) != 3 or not self.scale > 0:
+            raise FacetError(f"preprocessing needs 3 means and a scale above 0, found {self.mean} and {self.scale}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the JSON form, the same as in a weights file's sidecar."""
+        return {"color": self.color, "mean": list(self.mean), "scale": self.scale}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """Reads the JSON form."""
+        mean = tuple(float(value) for value in values["mean"])
+        return cls(values["color"], (mean[0], mean[1], mean[2]), float(values["scale"]))
+
+    def kernel_and_bias(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Gives the 1×1 convolution that maps RGB 0–255 to what the backbone wants.
+
+        One convolution does colour order, mean and scale in an operation that every runtime knows; OpenCV 4.14
+        imports Keras's Rescaling and Normalization layers and is silently wrong by 1e-2.
+
+        Returns:
+            kernel float32 (1, 1, 3, 3) as (height, width, RGB in, `color` out), bias float32 (3,).
+        """
+        order = np.eye(3) if self.color == "RGB" else np.eye(3)[::-1]
+        kernel = (order / self.scale).reshape(1, 1, 3, 3).astype(np.float32)
+        return kernel, (-np.asarray(self.mean) / self.scale).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Training: phases, trainer, checkpoints, runs, evaluation."""

@@ -1,0 +1,98 @@
+"""A checkpoint is one `.keras` file that plain Keras opens, with the training's state in members of its own.
+
+Keras writes weights and optimizer variables by position; Facet adds the state, the description, the surroundings and a
+digest of all variables, so that nothing that Keras leaves out in silence (an optimizer of another phase) goes unseen.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from hdf5_helper.atomic import written_whole
+from hdf5_helper.errors import FacetError
+from models.description import ModelDescription
+from models.model_file import DESCRIPTION_MEMBER
+from models.training.state import TrainingState
+
+STATE_MEMBER = "facet/state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file gives back.
+
+    Attributes:
+        model: keras.Model, compiled with its optimizer and no loss.
+        state: the place of the training.
+        surroundings: what the bits depended on when it was written, see `models.training.surroundings`.
+    """
+
+    model: Any
+    state: TrainingState
+    surroundings: dict[str, str]
+
+
+def checkpoint_name(phase: str, epoch: int, step: int = 0) -> str:
+    """Gives `warm_up-epoch-0002.keras`, or `warm_up-epoch-0003-step-000300.keras` within the third epoch."""
+    return f"{phase}-epoch-{epoch:04d}.keras" if not step else f"{phase}-epoch-{epoch + 1:04d}-step-{step:06d}.keras"
+
+
+def save_checkpoint(
+    path: Path, model: Any, description: ModelDescription, state: TrainingState, surroundings: dict[str, str]
+) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Raises:
+        FacetError: it could not be written; earlier checkpoints are untouched.
+    """
+    members = {
+        DESCRIPTION_MEMBER: description.to_dict(),
+        STATE_MEMBER: state.to_dict() | {"variables_digest": variables_digest(model), "surroundings": surroundings},
+    }
+    try:
+        with written_whole(path) as part:
+            model.save(part)
+            with zipfile.ZipFile(part, "a") as archive:
+                for name, values in members.items():
+                    archive.writestr(name, json.dumps(values))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise FacetError(
+            f"{path}: the checkpoint could not be written ({reason}), earlier ones are untouched"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint back, and makes sure that every variable is the one that was saved.
+
+    Raises:
+        FacetError: the file is missing, damaged, or no checkpoint of Facet.
+    """
+    import keras
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            values = json.loads(archive.read(STATE_MEMBER))
+        model = keras.models.load_model(path)
+    except FileNotFoundError:
+        raise FacetError(f"{path}: no such checkpoint") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise FacetError(f"{path}: damaged, or not a checkpoint that Facet wrote ({reason})") from None
+    digest, surroundings = values.pop("variables_digest"), values.pop("surroundings")
+    if variables_digest(model) != digest:
+        raise FacetError(f"{path}: its variables are not the ones that were saved, expected digest {digest}")
+    return Checkpoint(model, TrainingState.from_dict(values), surroundings)
+
+
+def variables_digest(model: Any) -> str:
+    """Gives the XXH3-128 (hex) of all weights and optimizer variables of a compiled model, in order."""
+    hasher = xxhash.xxh3_128()
+    for variable in (*model.weights, *(model.optimizer.variables if model.optimizer else ())):
+        hasher.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return hasher.hexdigest()

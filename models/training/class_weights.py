@@ -1,0 +1,88 @@
+"""Class weights: how much each example's loss counts, from `--class-weights` and the train split's labels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.labels import known
+from hdf5_helper.progress import Say
+
+Floats = NDArray[np.float32]
+
+#: Years a bin of `balanced` for age.
+_AGE_BIN = 5
+
+
+def example_weights(
+    setting: str, label: str, values: NDArray[np.generic], train_rows: NDArray[np.int64], say: Say
+) -> Floats:
+    """Gives the class weight of every example of a file.
+
+    Args:
+        setting: `none`, `balanced`, or weights by class number such as `0:1,1:1.582`.
+        label: its name.
+        values: the label of every example (N,), as stored.
+        train_rows: int64, the rows that `balanced` counts.
+        say: is told when the weights favour the larger class.
+
+    Returns:
+        float32 (N,); 1 where the label is unknown.
+    """
+    weights = np.ones(len(values), np.float32)
+    if setting == "none":
+        return weights
+    is_known = known(label, values)
+    classes = np.zeros(len(values), np.int64)
+    classes[is_known] = np.asarray(values[is_known], np.float64) // (_AGE_BIN if label == "age" else 1)
+    in_train = np.zeros(len(values), bool)
+    in_train[train_rows] = True
+    counts = np.bincount(classes[is_known & in_train], minlength=int(classes.max()) + 1)
+    by_class = (
+        _balanced(counts, smooth=label == "age") if setting == "balanced" else _given(setting, label, len(counts))
+    )
+    if setting != "balanced":
+        _warn_if_reversed(by_class, counts, label, say)
+    weights[is_known] = by_class[classes[is_known]]
+    return weights
+
+
+def parse_class_weights(text: str) -> dict[int, float]:
+    """Reads `0:1,1:1.582` as weights by class number; raises FacetError for anything else."""
+    try:
+        weights = {
+            int(number): float(weight) for number, _, weight in (part.partition(":") for part in text.split(","))
+        }
+    except ValueError:
+        raise FacetError(f"class weights {text!r}: expected none, balanced or such as 0:1,1:1.582") from None
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()):
+        raise FacetError(f"class weights {text!r}: expected finite weights of at least 0")
+    return weights
+
+
+def _balanced(counts: NDArray[np.int64], *, smooth: bool) -> Floats:
+    """Gives n / (k · n_c) over classes that occur (King and Zeng, 2001); smoothed ones have mean 1 an example."""
+    smoothed = np.convolve(np.pad(counts, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid") if smooth else counts
+    occur = smoothed > 0
+    weights = np.where(occur, counts.sum() / (occur.sum() * np.maximum(smoothed, 1e-9)), 1.0)
+    if smooth:
+        weights *= counts.sum() / max((weights * counts).sum(), 1e-9)
+    return weights.astype(np.float32)
+
+
+def _given(setting: str, label: str, classes: int) -> Floats:
+    if label == "age":
+        raise FacetError(f"class weights {setting!r}: label age has no classes, expected none or balanced")
+    given = parse_class_weights(setting)
+    missing = [number for number in range(classes) if number not in given]
+    if missing or max(given) >= classes:
+        raise FacetError(f"class weights {setting!r}: expected one weight for each of the classes 0 to {classes - 1}")
+    return np.array([given[number] for number in range(classes)], np.float32)
+
+
+def _warn_if_reversed(weights: Floats, counts: NDArray[np.int64], label: str, say: Say) -> None:
+    larger, smaller = int(counts.argmax()), int(counts.argmin())
+    if weights[larger] > weights[smaller]:
+        say(
+            f"warning: class weights favour class {larger} of {label}, which is already the larger one"
+            f" ({counts[larger]:,} examples against {counts[smaller]:,} of class {smaller})"
+        )

@@ -1,0 +1,128 @@
+"""Batches for the steps: read, mirrored and weighted on a thread of their own, two ahead of the training."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from hdf5_helper.reader import HDF5Reader
+from numpy.typing import NDArray
+
+from hdf5_helper.generator import HDF5Generator
+from hdf5_helper.hashing import hash_integers
+from hdf5_helper.labels import known
+from hdf5_helper.order import Indices
+
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+
+#: Mixed into the seed so that mirroring and order are not the same bits.
+_MIRROR = 0x6D6972726F72
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step takes.
+
+    Attributes:
+        images: uint8 (B, H, W, 3), RGB.
+        targets: float32 (B,) by label, 0 where unknown.
+        weights: float32 (B,) by label: class weight, 0 where unknown or padded.
+        counted: float32 (B,) by label: 1, or 0 where unknown or padded.
+    """
+
+    images: NDArray[np.uint8]
+    targets: dict[str, Floats]
+    weights: dict[str, Floats]
+    counted: dict[str, Floats]
+
+
+def make_batch(images: NDArray[np.uint8], labels: dict[str, NDArray[Any]], weights: dict[str, Floats]) -> Batch:
+    """Puts a batch together from stored labels; `weights` are used where the label is known."""
+    counted = {name: known(name, values).astype(np.float32) for name, values in labels.items()}
+    targets = {n: np.where(counted[n] > 0, v.astype(np.float32), np.float32(0)) for n, v in labels.items()}
+    return Batch(images, targets, {name: weights[name] * counted[name] for name in labels}, counted)
+
+
+def mirrored(images: NDArray[np.uint8], seed: int, epoch: int, indices: Indices) -> NDArray[np.uint8]:
+    """Mirrors half of the images left to right, chosen by (seed, epoch, example index)."""
+    flags = (hash_integers(seed ^ _MIRROR, epoch, indices) & np.uint64(1)).astype(bool)
+    images[flags] = images[flags][:, :, ::-1]
+    return images
+
+
+class TrainingFeed:
+    """The training batches of a generator, each a pure function of (epoch, step).
+
+    Args:
+        generator: of the train split.
+        class_weights: float32 (N,) by label, one weight an example of the file.
+        augment: `none` or `mirror`.
+    """
+
+    def __init__(self, generator: HDF5Generator, class_weights: dict[str, Floats], augment: str) -> None:
+        self._generator, self._class_weights, self._augment = generator, class_weights, augment
+        self.steps = generator.steps_per_epoch
+        self.batch_size = generator.batch_size
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Gives one batch; epoch from 1, step from 0."""
+        indices = self._generator.indices(epoch, step)
+        images, labels = self._generator.read(indices)
+        if self._augment == "mirror":
+            images = mirrored(images, self._generator.order.seed, epoch, indices)
+        return make_batch(images, labels, {name: self._class_weights[name][indices] for name in labels})
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Gives the batches of an epoch from step `first` on, two ahead."""
+        return ahead(lambda step: self.batch(epoch, step), range(first, self.steps))
+
+
+class EvaluationFeed:
+    """The rows of a split once, in file order, the last batch padded with rows that do not count.
+
+    Args:
+        reader: an open file.
+        rows: int64 (n,), example indices.
+        labels: names of labels.
+        batch_size: rows of every batch.
+    """
+
+    def __init__(self, reader: HDF5Reader, rows: Indices, labels: tuple[str, ...], batch_size: int) -> None:
+        self._reader, self._rows = reader, rows
+        self._values = {label: reader.labels(label) for label in labels}
+        self.batch_size = batch_size
+        self.steps = -(-len(rows) // batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """Gives one batch, step from 0."""
+        rows = self._rows[step * self.batch_size : (step + 1) * self.batch_size]
+        padded = np.concatenate([rows, np.repeat(rows[:1], self.batch_size - len(rows))])
+        counts = (np.arange(self.batch_size) < len(rows)).astype(np.float32)
+        labels = {name: values[padded] for name, values in self._values.items()}
+        batch = make_batch(self._reader.read(padded), labels, dict.fromkeys(labels, counts))
+        return Batch(batch.images, batch.targets, batch.weights, batch.weights)
+
+    def batches(self) -> Iterator[Batch]:
+        """Gives all batches, two ahead."""
+        return ahead(self.batch, range(self.steps))
+
+
+def ahead(make: Callable[[int], T], numbers: Iterable[int], depth: int = 2) -> Iterator[T]:
+    """Gives `make(number)` for each number, made by another thread up to `depth` ahead.
+
+    An error there is raised here, in its place; leaving the loop early ends the thread.
+    """
+    thread = ThreadPoolExecutor(1, "facet-batches")
+    waiting: deque[Future[T]] = deque()
+    try:
+        for number in numbers:
+            waiting.append(thread.submit(make, number))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -1,0 +1,110 @@
+"""Keeps a run's folder: when a checkpoint is due, which is best, which go, and the two files that show the epochs."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.description import ModelDescription
+from models.heads import larger_is_better
+from models.training.checkpoints import checkpoint_name, save_checkpoint
+from models.training.history import draw_curves, write_epochs
+from models.training.runs import Run
+from models.training.state import Best, TrainingState
+
+#: Drawing takes a third of a second, so short epochs share a picture.
+_SECONDS_BETWEEN_CURVES = 30.0
+
+
+@dataclass
+class CheckpointKeeper:
+    """Writes everything that a training leaves in its run's folder.
+
+    Attributes:
+        run: whose folder.
+        description: goes into every checkpoint.
+        surroundings: goes into every checkpoint.
+        metric: column of `epochs.csv` that chooses the best epoch.
+        every_epochs, every_steps, every_minutes: intervals of checkpoints, 0 for never.
+        keep: how many of the newest stay, or `all`.
+    """
+
+    run: Run
+    description: ModelDescription
+    surroundings: dict[str, str]
+    metric: str
+    every_epochs: int = 2
+    every_steps: int = 0
+    every_minutes: float = 15.0
+    keep: str = "2"
+    _saved_at: float = field(default_factory=time.monotonic)
+    _drawn_at: float = float("-inf")
+
+    def due_within_epoch(self, state: TrainingState) -> bool:
+        """Says whether steps or minutes ask for a checkpoint now."""
+        by_steps = self.every_steps > 0 and state.optimizer_steps % self.every_steps == 0
+        return by_steps or self._minutes_passed()
+
+    def save(self, model: Any, state: TrainingState) -> str:
+        """Writes a checkpoint of this place, makes it the latest, and gives its file name."""
+        name = checkpoint_name(state.phase, state.epoch, state.step)
+        save_checkpoint(self.run.checkpoints / name, model, self.description, state, self.surroundings)
+        self.run.point("latest", name)
+        self._saved_at = time.monotonic()
+        self._prune(state, name)
+        return name
+
+    def end_epoch(self, model: Any, state: TrainingState, *, last: bool) -> None:
+        """Notes a finished epoch: the best, a checkpoint where one is due, `epochs.csv` and the curves."""
+        improved = self._note_best(state)
+        due = last or improved or (self.every_epochs > 0 and state.epoch % self.every_epochs == 0)
+        if due or self._minutes_passed():
+            name = self.save(model, state)
+            if improved:
+                self.run.point(
+                    "best", name, phase=state.phase, epoch=state.epoch, **{self.metric: state.rows[-1][self.metric]}
+                )
+                self._prune(state, name)
+        self.show(state, curves=last or time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_CURVES)
+
+    def show(self, state: TrainingState, *, curves: bool = True) -> None:
+        """Writes `epochs.csv`, and `curves.png` where asked."""
+        if not state.rows:
+            return
+        write_epochs(self.run.folder / "epochs.csv", state.rows)
+        if curves:
+            draw_curves(self.run.folder / "curves.png", state.rows)
+            self._drawn_at = time.monotonic()
+
+    def _minutes_passed(self) -> bool:
+        return self.every_minutes > 0 and time.monotonic() - self._saved_at >= 60 * self.every_minutes
+
+    def _note_best(self, state: TrainingState) -> bool:
+        sign = 1 if larger_is_better(self.metric) else -1
+        value = float(state.rows[-1].get(self.metric, math.nan))
+        value = -sign * math.inf if math.isnan(value) else value
+        if state.best is not None and not sign * value > sign * state.best.value:
+            return False
+        state.best = Best(value, state.phase, state.epoch, checkpoint_name(state.phase, state.epoch))
+        return True
+
+    def _prune(self, state: TrainingState, newest: str) -> None:
+        """Removes checkpoints that are neither among the newest, nor best, nor the last of a phase."""
+        if self.keep == "all":
+            return
+        files = sorted(self.run.checkpoints.glob("[!.]*.keras"), key=lambda path: path.stat().st_mtime_ns)
+        stay = {path.name for path in files[-int(self.keep) :]} | {
+            newest,
+            self.run.pointed("best"),
+            self.run.pointed("latest"),
+        }
+        stay |= {state.best.checkpoint if state.best else ""} | _phase_ends(state)
+        for path in files:
+            if path.name not in stay:
+                path.unlink(missing_ok=True)
+
+
+def _phase_ends(state: TrainingState) -> set[str]:
+    """Gives the names of the last checkpoints of finished phases."""
+    ends = {row["phase"]: row["epoch"] for row in state.rows if row["phase"] != state.phase}
+    return {checkpoint_name(phase, epoch) for phase, epoch in ends.items()}

@@ -1,0 +1,111 @@
+"""From options, --set, sidecar, file and built-in values to the settings of one run: who wins, and who is asked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hdf5_helper.reader import HDF5Reader
+
+from hdf5_helper.errors import FacetError, did_you_mean
+from models.backbones import BACKBONES, backbone_named
+from models.heads import heads_for, main_metric
+from models.training.settings import Settings, field_names, make_settings
+from models.weights import WeightsFile, check_architecture, read_weights_file
+
+#: Image size where neither an option nor the file says one (seed sizes of AFAD models).
+_BUILT_IN_SIZE = (150, 150)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings, and by name where each value came from."""
+
+    settings: Settings
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader) -> Resolved:
+    """Settles every choice of a training.
+
+    Precedence: option given > --set > sidecar of the weights file > the HDF5 file's attributes > built-in.
+
+    Args:
+        given: options of the command line that the user gave, by setting name.
+        sets: `--set key=value` pairs, as YAML values.
+        reader: the data file.
+
+    Raises:
+        FacetError: an unknown name, an impossible value, or a choice that is asked for (backbone, weights, label).
+    """
+    for name in sets:
+        if name not in field_names():
+            raise FacetError(f"--set {name}: {did_you_mean(name, field_names())}")
+    chosen = sets | given
+    weights = _weights_file(chosen)
+    layers = [
+        ("the HDF5 file", _from_file(reader, asked_for_label="label" not in chosen)),
+        ("the weights file's sidecar", _from_sidecar(weights)),
+        ("--set", sets),
+        ("option", given),
+    ]
+    values = {name: value for _origin, layer in layers for name, value in layer.items()}
+    origins = {name: origin for origin, layer in layers for name in layer}
+    _ask(values)
+    if weights is not None:
+        check_architecture(weights, values["backbone"])
+    values |= {"image_size": values.get("image_size", _BUILT_IN_SIZE), "label": tuple(values["label"])}
+    values["weights_digest"] = weights.digest() if weights else values["weights"]
+    values["best_metric"] = _best_metric(values)
+    return Resolved(make_settings(values), origins)
+
+
+def _weights_file(chosen: dict[str, Any]) -> WeightsFile | None:
+    weights = chosen.get("weights")
+    return None if weights in (None, "none", "imagenet") else read_weights_file(Path(str(weights)))
+
+
+def _from_sidecar(weights: WeightsFile | None) -> dict[str, Any]:
+    if weights is None or not weights.architecture:
+        return {}
+    return {"backbone": weights.architecture, "backbone_arguments": dict(weights.arguments)}
+
+
+def _from_file(reader: HDF5Reader, *, asked_for_label: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "data": str(reader.path),
+        "images_digest": reader.images_digest,
+        "index_digest": reader.index_digest,
+        "fit": reader.fit,
+    }
+    if reader.image_size is not None:
+        values["image_size"] = reader.image_size
+    if asked_for_label:
+        values["label"] = (_only_label(reader),)
+    return values
+
+
+def _only_label(reader: HDF5Reader) -> str:
+    names = reader.label_names
+    if "gender" in names:
+        return "gender"
+    if len(names) != 1:
+        raise FacetError(f"--label: {reader.path} has several labels, expected one of {', '.join(sorted(names))}")
+    return str(names[0])
+
+
+def _ask(values: dict[str, Any]) -> None:
+    if "backbone" not in values:
+        raise FacetError(f"--backbone: none given, expected one of {', '.join(sorted(BACKBONES))}")
+    backbone_named(str(values["backbone"]))
+    if "weights" not in values:
+        raise FacetError("--weights: none given, expected imagenet, none (train from nothing) or a Keras weights file")
+
+
+def _best_metric(values: dict[str, Any]) -> str:
+    heads = heads_for(values["label"])
+    choices = ["val_loss", *(f"val_{head.metric_name}" for head in heads)]
+    metric = str(values.get("best_metric", main_metric(heads)))
+    metric = metric if metric.startswith("val_") else f"val_{metric}"
+    if metric not in choices:
+        raise FacetError(f"best_metric {metric!r}: {did_you_mean(metric, choices)}")
+    return metric

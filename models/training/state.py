@@ -1,0 +1,79 @@
+"""Where a training is: everything that resuming needs beside weights and optimizer, as plain numbers."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: One row of `epochs.csv`, column name -> value.
+Row = dict[str, Any]
+
+
+@dataclass
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        value: of the metric that chooses.
+        phase, epoch: where it was.
+        checkpoint: file name in `checkpoints/`.
+    """
+
+    value: float
+    phase: str
+    epoch: int
+    checkpoint: str
+
+
+@dataclass
+class TrainingState:
+    """The place of a training between two steps.
+
+    Attributes:
+        phase: name of the phase under way.
+        epoch: epochs of this phase that are done.
+        step: steps of the next epoch that are done, 0 between epochs.
+        sums: (sum, weight) by column of the running epoch.
+        seconds: time spent in the running epoch's steps.
+        rows: rows of `epochs.csv` so far.
+        best: the best epoch over all phases, None before the first.
+        optimizer_steps: updates of the present phase's optimizer.
+    """
+
+    phase: str = ""
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    best: Best | None = None
+    optimizer_steps: int = 0
+
+    def begin_phase(self, name: str) -> None:
+        """Moves to the start of a phase."""
+        self.phase, self.epoch, self.optimizer_steps = name, 0, 0
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Clears what belongs to the running epoch."""
+        self.step, self.sums, self.seconds = 0, {}, 0.0
+
+    def add(self, totals: dict[str, tuple[float, float]]) -> None:
+        """Adds one step's (sum, weight) pairs."""
+        for name, (value, weight) in totals.items():
+            pair = self.sums.setdefault(name, [0.0, 0.0])
+            pair[0] += value
+            pair[1] += weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainingState":
+        """Reads the JSON form."""
+        best = Best(**values["best"]) if values["best"] else None
+        return cls(**(values | {"best": best}))
+
+
+def averages(sums: dict[str, list[float]]) -> dict[str, float]:
+    """Gives sum / weight by column, NaN where nothing was counted."""
+    return {name: value / weight if weight else float("nan") for name, (value, weight) in sums.items()}

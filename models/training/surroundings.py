@@ -1,0 +1,44 @@
+"""What the last bits of a training depend on beside its settings, so that a resume under other values can say so."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def surroundings() -> dict[str, str]:
+    """Gives versions, threads, oneDNN setting and CPU of this process, as text by name."""
+    import keras
+    import tensorflow as tf
+
+    # TensorFlow has no public question for this; Keras asks it the same way
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "inter-op threads": str(tf.config.threading.get_inter_op_parallelism_threads()),
+        "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()),
+        "op determinism": str(is_op_determinism_enabled()),
+        "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "CPU": cpu_name(),
+        "replicas": "1",
+        "precision": "float32",
+    }
+
+
+def cpu_name() -> str:
+    """Gives the processor's model, on which the instruction set depends."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def changed(then: dict[str, str], now: dict[str, str]) -> str:
+    """Gives one sentence on what differs between a checkpoint's surroundings and these, empty where nothing does."""
+    differences = [f"{name} was {value}, is {now.get(name)}" for name, value in then.items() if now.get(name) != value]
+    if not differences:
+        return ""
+    return "the last digits may differ from an unbroken run: " + "; ".join(differences)

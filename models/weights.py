@@ -1,0 +1,95 @@
+"""Pretrained weights for a backbone: a file with its sidecar, Keras's ImageNet weights, or none."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from hdf5_helper.errors import FacetError
+from models.backbones import BACKBONES, backbone_named, load_imagenet
+from models.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What the sidecar `FILE.json` says of a weights file.
+
+    Attributes:
+        path: the weights file.
+        architecture: registry name of the backbone that it fits, empty where no sidecar says it.
+        arguments: the backbone's arguments.
+        preprocessing: what the weights want to see, None where no sidecar says it.
+        trained_on: what the weights have seen, for model cards.
+    """
+
+    path: Path
+    architecture: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
+    trained_on: str = ""
+
+    def digest(self) -> str:
+        """Gives the XXH3-128 of the file, hex."""
+        hasher = xxhash.xxh3_128()
+        with open(self.path, "rb") as file:
+            while block := file.read(1 << 22):
+                hasher.update(block)
+        return hasher.hexdigest()
+
+
+def read_weights_file(path: Path) -> WeightsFile:
+    """Reads the sidecar of a weights file, if there is one.
+
+    Raises:
+        FacetError: the file is missing, or its sidecar is no JSON with Facet's keys.
+    """
+    if not path.is_file():
+        raise FacetError(f"weights {path}: no such file, expected imagenet, none or a Keras weights file")
+    sidecar = path.with_name(f"{path.name}.json")
+    if not sidecar.is_file():
+        return WeightsFile(path)
+    try:
+        values = json.loads(sidecar.read_text(encoding="utf-8"))
+        preprocessing = Preprocessing.from_dict(values["preprocessing"]) if "preprocessing" in values else None
+        return WeightsFile(
+            path, values["architecture"], values.get("arguments", {}), preprocessing, values.get("trained_on", "")
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FacetError(f"{sidecar}: expected JSON with architecture, arguments and preprocessing ({error})") from None
+
+
+def check_architecture(weights: WeightsFile, backbone: str) -> None:
+    """Refuses weights whose sidecar names another backbone."""
+    if weights.architecture and weights.architecture != backbone:
+        raise FacetError(
+            f"weights {weights.path}: made for {weights.architecture}, but --backbone is {backbone}"
+            + ("" if weights.architecture in BACKBONES else f" (and this version has no {weights.architecture})")
+        )
+
+
+def preprocessing_for(backbone: str, weights: WeightsFile | None) -> Preprocessing:
+    """Gives what the weights want to see: their sidecar's word, else the backbone's own."""
+    return (weights.preprocessing if weights else None) or backbone_named(backbone).preprocessing
+
+
+def load_backbone_weights(model: Any, weights: str, backbone: str, arguments: dict[str, Any]) -> None:
+    """Loads `--weights` into a fresh backbone.
+
+    Args:
+        model: as `build_backbone` gives it.
+        weights: `none`, `imagenet` or a file's path.
+        backbone: registry name.
+        arguments: the backbone's arguments.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        load_imagenet(model, backbone, model.input_shape[1:3], arguments)
+        return
+    try:
+        model.load_weights(weights)
+    except Exception as error:  # noqa: BLE001 - Keras raises bare Exception and others here
+        reason = " ".join(str(error).split())[:200]
+        raise FacetError(f"weights {weights}: do not fit {backbone} with arguments {arguments}: {reason}") from None

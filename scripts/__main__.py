@@ -1,0 +1,5 @@
+"""`python -m scripts` is `facet`."""
+
+from scripts.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""`facet evaluate`: measures a run or a model on a split."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hdf5_helper.errors import FacetError, did_you_mean
+from scripts.console import Console
+
+_SPLITS = ("test", "validation", "train", "all")
+
+
+@click.command()
+@click.argument("target", metavar="RUN|MODEL.pb|FILE.keras")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="OTHER.h5", help="A packed file; the run's own without it."
+)
+@click.option("--split", default="test", show_default=True, metavar="test|validation|train|all")
+@click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Of a run.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where figures go; else the run's folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
+@click.option("--verbose", is_flag=True, help="Show TensorFlow's own log lines.")
+def command(
+    target: str, data: Path | None, split: str, checkpoint: str, out: Path | None, *, as_json: bool, verbose: bool
+) -> None:
+    """Measure TARGET on a split, overall and for each group of people apart.
+
+    \b
+    Example:
+      facet evaluate first --split test
+      facet evaluate first.pb --data faces.h5
+    """
+    if split not in _SPLITS:
+        raise FacetError(f"--split {split!r}: {did_you_mean(split, _SPLITS)}")
+    from scripts.tensorflow_runtime import deterministic_tensorflow, quiet_tensorflow
+
+    with Console(as_json=as_json) as console:
+        quiet_tensorflow(verbose=verbose)
+        from models.interface.predictor import load_predictor
+
+        from models.interface.evaluation import evaluate
+        from models.interface.evaluation_files import write_evaluation
+        from models.interface.evaluation_place import evaluation_place, open_for
+
+        place = evaluation_place(target, data, split, out)
+        deterministic_tensorflow()
+        predictor = load_predictor(target, checkpoint=checkpoint)
+        with open_for(predictor.description, place.data) as reader:
+            names = {"run": predictor.description.run, "checkpoint": predictor.source}
+            found = evaluate(predictor, reader, split, names, console)
+            write_evaluation(place.folder, found, reader, predictor.description)
+        console.stop()
+        if as_json:
+            console.result(found.values)
+            return
+        console.say(_text(found.values, predictor.description))
+        console.say(f"figures, predictions.csv and pictures are in {place.folder}; next: facet export {target} OUT.pb")
+
+
+def _text(values: dict[str, Any], description: Any) -> str:
+    from models.training.report_pictures import confusion_text
+
+    lines = [f"{values['count']:,} examples of {values['split']} in {values['data']}, {values['checkpoint']}"]
+    for label, metrics in values["metrics"].items():
+        figures = [f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
+        lines.append(f"{label}: " + ", ".join(figures))
+        if "confusion" in metrics:
+            lines.append(confusion_text(metrics["confusion"], description.output(label).class_names))
+    return "\n".join([*lines, *_group_lines(values["groups"])])
+
+
+def _group_lines(groups: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, by_value in groups.items():
+        for value, by_label in by_value.items():
+            figures = [_group_figures(label, metrics) for label, metrics in by_label.items()]
+            lines.append(f"  {name} {value}: " + "; ".join(figures))
+    return ["by group:", *lines] if lines else []
+
+
+def _group_figures(label: str, metrics: dict[str, Any]) -> str:
+    main = "mae" if label == "age" else "accuracy"
+    figure = f"{main} {metrics[main]:.4f}" if main in metrics else "too few for figures"
+    return f"{label} {figure} ({metrics['count']:,})"
