@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,21 +78,34 @@ def build_backbone(name: str, image_size: tuple[int, int], arguments: dict[str, 
             model = application(include_top=False, weights=None, input_shape=shape, name="backbone", **arguments)
     except (TypeError, ValueError) as error:
         raise FacetError(f"backbone {name} with arguments {arguments}: {error}") from None
-    initialise(model, seed)
+    # He et al., 2015: keeps the spread of activations through ReLU layers, which Keras's default loses
+    initialise(model, seed, keras.initializers.HeNormal())
     return model
 
 
-def initialise(model: Any, seed: int) -> None:
-    """Draws every kernel of `model` anew by its layer's own rule, from a seed of the layer's place in the model."""
+def initialise(model: Any, seed: int, rule: Any = None) -> None:
+    """Draws every kernel of `model` anew, from a seed of the layer's place in the model.
+
+    Args:
+        model: its own layers only, not those of nested models.
+        seed: the same seed gives the same weights in every process.
+        rule: a Keras initializer for all kernels; by default each layer's own.
+    """
     for place, layer in enumerate(model.layers):
-        for attribute in ("kernel", "depthwise_kernel", "pointwise_kernel"):
-            variable = getattr(layer, attribute, None)
-            rule = getattr(layer, f"{attribute.removesuffix('kernel')}initializer", None)
-            rule = rule or getattr(layer, f"{attribute}_initializer", None)
-            if variable is None or rule is None:
-                continue
-            drawn = type(rule).from_config(rule.get_config() | {"seed": hash_integer(seed, place) >> 33})
-            variable.assign(drawn(variable.shape, variable.dtype))
+        for number, (variable, own) in enumerate(_kernels(layer)):
+            chosen = rule or own
+            drawn_by = type(chosen).from_config(chosen.get_config() | {"seed": hash_integer(seed, place, number) >> 33})
+            variable.assign(drawn_by(variable.shape, variable.dtype))
+
+
+def _kernels(layer: Any) -> Iterator[tuple[Any, Any]]:
+    """Gives (variable, initializer) of each kernel of a layer; depthwise convolutions call theirs by two names."""
+    rules = {"kernel": "kernel_initializer", "depthwise_kernel": "", "pointwise_kernel": "pointwise_initializer"}
+    for attribute, name in rules.items():
+        variable = getattr(layer, attribute, None)
+        rule = getattr(layer, name, None) or getattr(layer, "depthwise_initializer", None)
+        if variable is not None and rule is not None:
+            yield variable, rule
 
 
 def load_imagenet(model: Any, name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:

@@ -43,10 +43,13 @@ def build_network(base: Any, preprocessing: Preprocessing, heads: tuple[Head, ..
 
     Returns:
         keras.Model, float32 RGB 0–255 (N, H, W, 3) to (N, 1), or to a dict of such by label for several heads. The
-        backbone runs in inference mode: its BatchNormalization does not move.
+        backbone's BatchNormalization is frozen, which for Keras also means inference mode: it does not move.
     """
     import keras
 
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
     images = keras.Input((*base.input_shape[1:3], 3), name="image")
     features = base(_preprocess_layer(preprocessing)(images), training=False)
     pool = keras.layers.GlobalAveragePooling2D if shape.pooling == "average" else keras.layers.Flatten

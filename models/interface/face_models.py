@@ -1,5 +1,6 @@
 """GenderModel and its kin: the five lines of Python that train a model on a packed file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Progress, Say, Silent
-from models.backbones import BACKBONES
 from models.description import ModelDescription
-from models.heads import Head, heads_for, main_metric
+from models.heads import Head, heads_for
 from models.interface.evaluation import evaluate
+from models.interface.face_settings import check_gpus, class_weights_text, describe, preprocessing_of, settings_of
 from models.interface.training import make_trainer
 from models.model_file import load_model_file
 from models.network import HeadShape, backbone_of, build_network, set_age_bias
 from models.preprocessing import Preprocessing
+from models.training.history import read_epochs
 from models.training.keeper import CheckpointKeeper
 from models.training.phases import FINE_TUNING, WARM_UP, Phase, begin
 from models.training.runs import Run
@@ -25,6 +27,7 @@ from models.training.settings import Settings, to_yaml
 from models.training.state import TrainingState
 from models.training.stopping import StopFlag
 from models.training.surroundings import surroundings
+from models.training.trainer import Trainer
 
 
 class FaceModel:
@@ -59,7 +62,7 @@ class FaceModel:
         say: Say = print,
         progress: Progress | None = None,
     ) -> None:
-        _check_gpus(num_gpus)
+        check_gpus(num_gpus)
         self.conv_base, self.say, self.progress = conv_base, say, progress or Silent()
         self.heads: tuple[Head, ...] = heads_for(self.labels)
         height, width = conv_base.input_shape[1:3]
@@ -68,7 +71,8 @@ class FaceModel:
         self.data = path / "data.h5" if path.is_dir() else path
         self.training = training_generator or self._generator("train", shuffle="full")
         self.validation, self.test_data = validation_generator, test_generator
-        self.preprocessing = preprocessing or self._default_preprocessing()
+        self.preprocessing = preprocessing or preprocessing_of(conv_base, self.training)
+        _warn_if_not_exact(say)
 
     def build_warmup_model(self, learning_rate: float = 1e-3) -> Any:
         """Gives a new model whose head trains on the frozen `conv_base`, compiled with RMSprop."""
@@ -119,17 +123,21 @@ class FaceModel:
             raise FacetError(f"run {run.name!r} exists: expected another name, start_epochs, or overwrite=True")
         phase_name = FINE_TUNING if backbone_of(model).trainable_variables else WARM_UP
         rate = float(model.optimizer.learning_rate.numpy())
-        phase = Phase(phase_name, start_epochs + epochs, rate, model.optimizer.name)
-        settings = self._settings(phase, _class_weights(class_weight))
-        state = TrainingState(
-            phase=phase.name, epoch=start_epochs, optimizer_steps=int(model.optimizer.iterations.numpy())
+        phase = Phase(phase_name, start_epochs + epochs, rate, type(model.optimizer).__name__.lower())
+        description = describe(self.conv_base, self.heads, self.preprocessing, self.training, run.name)
+        settings = replace(
+            settings_of(description, self.heads, self.training, phase),
+            class_weights=class_weights_text(class_weight),
+            dropout=self.dropout,
         )
-        run.lock()
-        if start_epochs == 0:
-            run.clear()
-        run.create()
-        write_text(run.config, to_yaml(settings, dict.fromkeys(("label", "class_weights"), "GenderModel and its kin")))
-        self._train(model, phase, settings, state, run)
+        with run.locked(), StopFlag() as stop:
+            state = _state_after(run, phase.name, start_epochs)
+            state.optimizer_steps = int(model.optimizer.iterations.numpy())
+            if start_epochs == 0:
+                run.clear()
+            run.create()
+            write_text(run.config, to_yaml(settings, dict.fromkeys(("label", "class_weights"), type(self).__name__)))
+            self._trainer(settings, run, description, stop).run_phase(model, phase, state)
         return run
 
     def test(self, model_path: str | Path) -> dict[str, Any]:
@@ -141,57 +149,21 @@ class FaceModel:
         values = evaluate(predictor, data.reader, data.split, names, self.progress).values
         return dict(values["metrics"])
 
-    def _train(self, model: Any, phase: Phase, settings: Settings, state: TrainingState, run: Run) -> None:
-        keeper = CheckpointKeeper(run, self._description(run.name), surroundings(), settings.best_metric)
-        _warn_if_not_exact(self.say)
-        with StopFlag() as stop:
-            trainer = make_trainer(
-                settings, self.heads, self.training, keeper, stop=stop, say=self.say, progress=self.progress
-            )
-            trainer.run_phase(model, phase, state)
+    def _trainer(self, settings: Settings, run: Run, description: ModelDescription, stop: StopFlag) -> Trainer:
+        keeper = CheckpointKeeper(run, description, surroundings(), settings.best_metric, keep=settings.keep)
+        return make_trainer(
+            settings,
+            self.heads,
+            self.training,
+            keeper,
+            validation=self.validation,
+            stop=stop,
+            say=self.say,
+            progress=self.progress,
+        )
 
     def _generator(self, split: str, *, shuffle: str | None) -> HDF5Generator:
         return HDF5Generator(self.data, split, 64, self.labels, image_size=self.image_size, shuffle=shuffle)
-
-    def _default_preprocessing(self) -> Preprocessing:
-        if self.conv_base.name in BACKBONES:
-            return BACKBONES[self.conv_base.name].preprocessing
-        red, green, blue = self.training.reader.channel_means[self.training.order.rows].mean(axis=0, dtype=np.float64)
-        return Preprocessing("RGB", (float(red), float(green), float(blue)), 127.5)
-
-    def _description(self, run: str) -> ModelDescription:
-        reader = self.training.reader
-        return ModelDescription(
-            outputs=tuple(head.output for head in self.heads),
-            image_size=self.image_size,
-            fit=reader.fit,
-            backbone=self.conv_base.name,
-            preprocessing=self.preprocessing,
-            run=run,
-            images_digest=reader.images_digest,
-            index_digest=reader.index_digest,
-        )
-
-    def _settings(self, phase: Phase, class_weights: str) -> Settings:
-        reader = self.training.reader
-        return Settings(
-            data=str(reader.path),
-            images_digest=reader.images_digest,
-            index_digest=reader.index_digest,
-            label=self.labels,
-            backbone=self.conv_base.name,
-            weights="conv_base",
-            image_size=self.image_size,
-            best_metric=f"{main_metric(self.heads)}",
-            batch_size=self.training.batch_size,
-            pooling="flatten",
-            units=(256, 256),
-            dropout=self.dropout,
-            optimizer=phase.optimizer,
-            class_weights=class_weights,
-            seed=self.training.order.seed,
-            **{f"{phase.name}_epochs": phase.epochs, f"{phase.name}_learning_rate": phase.learning_rate},
-        )
 
 
 class GenderModel(FaceModel):
@@ -221,21 +193,12 @@ class _KerasPredictor:
         return outputs if isinstance(outputs, dict) else {self.description.outputs[0].label: outputs}
 
 
-def _class_weights(weights: list[float] | dict[int, float] | None) -> str:
-    if not weights:
-        return "none"
-    pairs = weights.items() if isinstance(weights, dict) else enumerate(weights)
-    return ",".join(f"{number}:{float(weight):g}" for number, weight in pairs)
-
-
-def _check_gpus(num_gpus: int) -> None:
-    import tensorflow as tf
-
-    there = len(tf.config.list_physical_devices("GPU"))
-    if num_gpus > there:
-        raise FacetError(f"num_gpus={num_gpus}: this machine has {there}, expected a number up to that")
-    if num_gpus > 1:
-        raise FacetError(f"num_gpus={num_gpus}: this version trains on one device, expected 0 or 1")
+def _state_after(run: Run, phase: str, epochs: int) -> TrainingState:
+    """Gives the place after `epochs` epochs of an earlier `fit` of this run, with its rows and best up to there."""
+    rows = [row for row in read_epochs(run.folder / "epochs.csv") if row["epoch"] <= epochs] if epochs else []
+    best = run.best()
+    keeps = best is not None and best.phase == phase and best.epoch <= epochs
+    return TrainingState(phase=phase, epoch=epochs, rows=rows, best=best if keeps else None)
 
 
 def _warn_if_not_exact(say: Say) -> None:

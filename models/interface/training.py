@@ -1,17 +1,19 @@
 """One training from settings to a finished run: build or restore, then phase after phase."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hdf5_helper.reader import HDF5Reader
 
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError
 from hdf5_helper.generator import HDF5Generator, known_rows
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Progress, Say
+from hdf5_helper.reader import HDF5Reader
 from models.backbones import build_backbone
+from models.calibration import measure_batch_normalization
 from models.description import ModelDescription
 from models.heads import Head, heads_for
 from models.interface.settling import Settled
@@ -30,6 +32,9 @@ from models.training.surroundings import changed, surroundings
 from models.training.trainer import Trainer
 from models.weights import load_backbone_weights, preprocessing_for, read_weights_file
 
+#: Training images that an untrained backbone's BatchNormalization is measured on.
+_MEASURED = 128
+
 
 def train(settled: Settled, *, say: Say, progress: Progress) -> None:
     """Trains a run to its end, from its beginning or from its newest checkpoint.
@@ -45,9 +50,9 @@ def train(settled: Settled, *, say: Say, progress: Progress) -> None:
     """
     settings, run = settled.settings, settled.run
     heads = heads_for(settings.label)
-    if settled.resumed:
-        run.lock()
-    with open_generator(settings, say) as generator:
+    with ExitStack() as held, open_generator(settings, say) as generator:
+        if settled.resumed:
+            held.enter_context(run.locked())
         description = _describe(settings, heads, run.name)
         restored = _newest(run, say) if settled.resumed else None
         model = restored.model if restored else _build(settings, heads, generator)
@@ -56,7 +61,9 @@ def train(settled: Settled, *, say: Say, progress: Progress) -> None:
         if restored and (sentence := changed(restored.surroundings, keeper.surroundings)):
             say(sentence)
         if not settled.resumed:
-            _create(run)
+            held.enter_context(run.locked())
+            run.clear()
+            run.create()
         write_text(run.config, to_yaml(settings, settled.origins))
         with StopFlag() as stop:
             trainer = make_trainer(settings, heads, generator, keeper, stop=stop, say=say, progress=progress)
@@ -83,26 +90,30 @@ def make_trainer(
     generator: HDF5Generator,
     keeper: CheckpointKeeper,
     *,
+    validation: HDF5Generator | None = None,
     stop: StopFlag,
     say: Say,
     progress: Progress,
 ) -> Trainer:
-    """Puts a trainer on the splits of one file."""
+    """Puts a trainer on the training batches of a generator.
+
+    Validation takes the rows of `validation`, else the validation split of the generator's own file.
+    """
     reader, rows = generator.reader, generator.order.rows
     class_weights = {
         label: example_weights(settings.class_weights, label, reader.labels(label), rows, say)
         for label in settings.label
     }
-    validation_rows = known_rows(reader, "validation", settings.label)
-    validation = EvaluationFeed(reader, validation_rows, settings.label, generator.batch_size)
-    if not len(validation_rows):
+    held = validation.order.rows if validation else known_rows(reader, "validation", settings.label)
+    measured = EvaluationFeed(validation.reader if validation else reader, held, settings.label, generator.batch_size)
+    if not len(held):
         keeper.metric = keeper.metric.removeprefix("val_")
         say("no validation split: the best epoch is chosen by training figures")
     feed = TrainingFeed(generator, class_weights, settings.augment)
     return Trainer(
         heads,
         feed,
-        validation if len(validation_rows) else None,
+        measured if len(held) else None,
         keeper,
         settings.seed,
         stop,
@@ -140,15 +151,11 @@ def _build(settings: Settings, heads: tuple[Head, ...], generator: HDF5Generator
     load_backbone_weights(base, settings.weights, settings.backbone, arguments)
     preprocessing = preprocessing_for(settings.backbone, _weights_file(settings))
     model = build_network(base, preprocessing, heads, settings.head_shape, hash_integer(settings.seed, 2))
+    if settings.weights == "none":
+        measure_batch_normalization(model, generator.reader.read(generator.order.rows[:_MEASURED]))
     if "age" in settings.label:
         set_age_bias(model, float(np.nanmean(generator.reader.labels("age")[generator.order.rows])))
     return model
-
-
-def _create(run: Run) -> None:
-    run.lock()
-    run.clear()
-    run.create()
 
 
 def _keeper(settings: Settings, run: Run, description: ModelDescription) -> CheckpointKeeper:

@@ -15,9 +15,14 @@ _LAST = ("seconds", "images_per_second")
 def columns(rows: list[Row]) -> list[str]:
     """Gives the columns of `epochs.csv`: place, training, validation, time."""
     names = [name for row in rows for name in row if name not in (*_FIRST, *_LAST)]
-    unique = sorted(dict.fromkeys(names), key=lambda name: (name.startswith("val_"), "loss" not in name))
-    losses_first = sorted(unique, key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
-    return [*_FIRST, *losses_first, *_LAST]
+    order = sorted(dict.fromkeys(names), key=_place)
+    return [*_FIRST, *order, *_LAST]
+
+
+def _place(column: str) -> tuple[bool, bool, bool]:
+    """Sorts training before validation, then the loss, the losses of labels, the metrics."""
+    name = column.removeprefix("val_")
+    return column != name, name != "loss", not name.endswith("loss")
 
 
 def write_epochs(path: Path, rows: list[Row]) -> None:
@@ -27,6 +32,20 @@ def write_epochs(path: Path, rows: list[Row]) -> None:
     writer.writeheader()
     writer.writerows({name: _plain(name, value) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
+
+
+def read_epochs(path: Path) -> list[Row]:
+    """Reads `epochs.csv` back; empty cells are left out. No file gives no rows."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{name: _value(name, text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "phase":
+        return text
+    return int(text) if name in ("epoch", "step") else float(text)
 
 
 def _plain(name: str, value: Any) -> Any:

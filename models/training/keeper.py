@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models.description import ModelDescription
@@ -60,10 +60,8 @@ class CheckpointKeeper:
         due = last or improved or (self.every_epochs > 0 and state.epoch % self.every_epochs == 0)
         if due or self._minutes_passed():
             name = self.save(model, state)
-            if improved:
-                self.run.point(
-                    "best", name, phase=state.phase, epoch=state.epoch, **{self.metric: state.rows[-1][self.metric]}
-                )
+            if improved and state.best is not None:
+                self.run.point("best", **asdict(state.best), metric=self.metric)
                 self._prune(state, name)
         self.show(state, curves=last or time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_CURVES)
 

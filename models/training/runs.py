@@ -4,11 +4,14 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError, did_you_mean
+from models.training.state import Best
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
 
@@ -32,7 +35,6 @@ class Run:
                 f"run name {name!r}: expected letters, digits, '.', '_', '+', '-', not starting with '.' or '-'"
             )
         self.name, self.folder = name, history_folder() / name
-        self._lock: IO[str] | None = None
 
     @classmethod
     def open(cls, name: str) -> "Run":
@@ -83,11 +85,22 @@ class Run:
 
     def pointed(self, which: str) -> str | None:
         """Gives the file name that `latest` or `best` means, None before the first."""
+        values = self._pointer(which)
+        return str(values["checkpoint"]) if values else None
+
+    def best(self) -> Best | None:
+        """Gives the best epoch as `best.json` has it, None before the first or where its checkpoint is gone."""
+        values = self._pointer("best")
+        if values is None or not (self.checkpoints / values["checkpoint"]).is_file():
+            return None
+        return Best(values["value"], values["phase"], values["epoch"], values["checkpoint"])
+
+    def _pointer(self, which: str) -> dict[str, Any] | None:
         try:
             values = json.loads((self.checkpoints / f"{which}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return str(values["checkpoint"])
+        return values if isinstance(values, dict) else None
 
     def checkpoint(self, which: str = "best") -> Path:
         """Gives the path of a checkpoint.
@@ -106,23 +119,30 @@ class Run:
         stems = [path.stem for path in self.checkpoints.glob("[!.]*.keras")]
         raise FacetError(f"checkpoint {which!r} of run {self.name!r}: {did_you_mean(which, ['best', 'last', *stems])}")
 
-    def lock(self) -> None:
-        """Keeps a second training off this run until this process ends.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second training off this run while it lasts.
 
         Raises:
             FacetError: another process trains it now.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / ".lock", "a", encoding="utf-8")  # noqa: SIM115 - held until the process ends
-        try:
-            import fcntl
+        with open(self.folder / ".lock", "a", encoding="utf-8") as file:
+            if not _try_lock(file):
+                raise FacetError(f"run {self.name!r}: another process is training it now")
+            yield
 
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no flock: two trainings on one name are the user's own care there
-            return
-        except BlockingIOError:
-            self._lock.close()
-            raise FacetError(f"run {self.name!r}: another process is training it now") from None
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows has no flock: two trainings on one name are the user's own care there
+        return True
+    except BlockingIOError:
+        return False
+    return True
 
 
 def run_names() -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from hdf5_helper.hashing import hash_integer
 from models.heads import Head
-from models.network import scores_model
+from models.network import backbone_of, scores_model
 from models.training.feeding import Batch
 
 Totals = dict[str, tuple[float, float]]
@@ -53,7 +53,11 @@ def dropout_seeder(model: Any, seed: int) -> Callable[[int, int], None]:
     """Gives a function that sets every dropout's seed for (phase, step), so that no random state needs saving."""
     import keras
 
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    layers = [
+        layer
+        for layer in (*backbone_of(model).layers, *model.layers)
+        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+    ]
 
     def assign(phase: int, step: int) -> None:
         for place, layer in enumerate(layers):

@@ -1,0 +1,133 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from hdf5_helper import HDF5Generator, HDF5Reader
+from hdf5_helper.errors import FacetError
+from hdf5_helper.generator import known_rows
+
+
+@pytest.fixture(scope="module")
+def file(packed):
+    return packed("agegender", count=120, storage="raw", image_size=(32, 32))
+
+
+def equal(left, right):
+    return np.array_equal(left[0], right[0]) and all(np.array_equal(left[1][k], right[1][k]) for k in right[1])
+
+
+def test_batches_are_the_rows_of_the_order_with_their_labels(file):
+    with HDF5Generator(file, "train", 16, ("gender", "age"), seed=3) as generator, HDF5Reader(file) as reader:
+        images, labels = next(iter(generator))
+        rows = generator.order.batch(1, 0)
+        assert (images.shape, images.dtype) == ((16, 32, 32, 3), np.uint8)
+        assert np.array_equal(images, reader.read(rows))
+        assert {name: values.tolist() for name, values in labels.items()} == {
+            "gender": reader.labels("gender")[rows].tolist(),
+            "age": reader.labels("age")[rows].tolist(),
+        }
+
+
+def test_one_label_by_name_gives_an_array(file):
+    with HDF5Generator(file, "train", 16, "gender") as generator:
+        images, genders = next(iter(generator))
+    assert (len(images), genders.dtype, genders.shape) == (16, np.uint8, (16,))
+
+
+def test_an_iteration_ends_after_its_epochs(file):
+    with HDF5Generator(file, "train", 16, epochs=2) as generator:
+        assert sum(1 for _ in generator) == 2 * generator.steps_per_epoch == 2 * len(generator)
+
+
+def test_a_restored_generator_gives_what_the_first_would_have_given_at_every_step(file):
+    with HDF5Generator(file, "train", 16, seed=1, epochs=2) as generator:
+        states, batches = [], []
+        states.append(generator.state())
+        for batch in generator:
+            batches.append(batch)
+            states.append(generator.state())
+    for place in range(len(batches)):
+        with HDF5Generator(file, "train", 16, seed=1, epochs=2) as later:
+            later.restore(states[place])
+            rest = list(later)
+        assert len(rest) == len(batches) - place
+        assert all(equal(*pair) for pair in zip(rest, batches[place:], strict=True))
+
+
+def test_a_state_is_three_integers(file):
+    with HDF5Generator(file, "train", 16, seed=5) as generator:
+        next(iter(generator))
+        assert generator.state() == {"seed": 5, "epoch": 1, "step": 1}
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4, 8])
+def test_replicas_share_the_same_global_batches(file, replicas):
+    with HDF5Generator(file, "train", 16, seed=2) as whole:
+        parts = [HDF5Generator(file, "train", 16, seed=2, replica=k, replicas=replicas) for k in range(replicas)]
+        for step in range(whole.steps_per_epoch):
+            together = np.concatenate([part.indices(3, step) for part in parts])
+            assert together.tolist() == whole.indices(3, step).tolist()
+
+
+def test_unshuffled_batches_follow_the_file_to_its_end(file):
+    with HDF5Generator(file, "test", 7, "gender", shuffle=None, epochs=1) as generator, HDF5Reader(file) as reader:
+        genders = np.concatenate([genders for _images, genders in generator])
+        assert genders.tolist() == reader.labels("gender")[reader.split("test")].tolist()
+
+
+def test_plain_keras_fit_trains_on_it(file):
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    with HDF5Generator(file, "train", 16, "gender") as generator:
+        history = model.fit(iter(generator), steps_per_epoch=generator.steps_per_epoch, epochs=2, verbose=0)
+        assert len(history.history["loss"]) == 2
+        assert generator.state()["epoch"] >= 3
+
+
+def test_dataset_gives_the_same_batches(file):
+    with HDF5Generator(file, "train", 16, ("gender", "age"), epochs=1) as one, HDF5Generator(file, "train", 16) as two:
+        for batch, (images, _labels) in zip(one.dataset().as_numpy_iterator(), two, strict=False):
+            assert np.array_equal(batch[0], images)
+        assert [spec.shape.as_list() for spec in one.dataset().element_spec[1].values()] == [[None], [None]]
+
+
+def test_rows_without_any_known_label_are_left_out(file):
+    with HDF5Reader(file) as reader:
+        values = reader.labels("gender").copy()
+        values[::2] = 255
+        reader.labels = lambda _name: values
+        rows = known_rows(reader, "all", ("gender",))
+    assert rows.tolist() == list(range(1, 120, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            {"labels": "gendre"},
+            "has no label 'gendre', expected one of age, age_group, gender (did you mean 'gender'?)",
+        ),
+        ({"batch_size": 16, "replicas": 3}, "expected a global batch divisible by the replicas"),
+        ({"batch_size": 500}, "batch_size 500: only"),
+    ],
+)
+def test_a_generator_that_cannot_be_is_refused(file, arguments, sentence):
+    with pytest.raises(FacetError, match=sentence.replace("(", r"\(").replace("?", r"\?").replace(")", r"\)")):
+        HDF5Generator(file, "train", **arguments)
+
+
+def test_a_seek_outside_the_epoch_is_refused(file):
+    with (
+        HDF5Generator(file, "train", 16) as generator,
+        pytest.raises(FacetError, match="expected an epoch of at least 1"),
+    ):
+        generator.seek(1, generator.steps_per_epoch)
+
+
+def test_importing_the_package_brings_no_tensorflow():
+    code = "import hdf5_helper, hdf5_helper.generator, sys; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

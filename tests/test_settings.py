@@ -1,0 +1,137 @@
+import dataclasses
+import json
+
+import pytest
+
+from hdf5_helper import HDF5Reader
+from hdf5_helper.errors import FacetError
+from models.training.resolve import resolve
+from models.training.settings import Settings, load_settings, make_settings, to_yaml
+
+PLAIN = {
+    "data": "faces.h5",
+    "images_digest": "00",
+    "index_digest": "123",
+    "label": ["gender"],
+    "backbone": "vgg19",
+    "weights": "none",
+    "image_size": [150, 150],
+    "best_metric": "val_loss",
+}
+
+
+@pytest.fixture
+def reader(packed):
+    with HDF5Reader(packed("agegender", count=60)) as opened:
+        yield opened
+
+
+def test_built_in_values_are_those_of_the_design():
+    settings = make_settings(PLAIN)
+    assert (settings.batch_size, settings.warm_up_epochs, settings.fine_tuning_epochs) == (64, 24, 50)
+    assert (settings.augment, settings.class_weights, settings.checkpoint_every) == ("mirror", "none", 2)
+
+
+def test_settings_survive_their_yaml_file(tmp_path):
+    settings = dataclasses.replace(make_settings(PLAIN), backbone_arguments={"alpha": 0.5}, keep="all", dropout=0.0)
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(settings, {"keep": "option"}))
+    assert load_settings(path) == settings
+
+
+def test_the_yaml_file_says_where_each_value_came_from():
+    text = to_yaml(make_settings(PLAIN), {"backbone": "option"})
+    assert "backbone: vgg19  # option\n" in text
+    assert "batch_size: 64  # built-in\n" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"batchsize": 3}, "setting 'batchsize': expected one of "),
+        ({"batch_size": "big"}, "setting batch_size: expected int, found 'big'"),
+        ({"batch_size": True}, "setting batch_size: expected int, found True"),
+        ({"batch_size": 0}, "batch_size 0: expected a number above 0"),
+        ({"warm_up_epochs": -1}, "warm_up_epochs -1: expected a number of at least 0"),
+        ({"warm_up_learning_rate": 0}, "warm_up_learning_rate 0.0: expected a number above 0"),
+        ({"optimizer": "adm"}, "optimizer 'adm': expected one of adam, adamax, rmsprop, sgd (did you mean 'adam'?)"),
+        ({"augment": "miror"}, "augment 'miror': expected one of mirror, none (did you mean 'mirror'?)"),
+        ({"keep": "0"}, "keep '0': expected a number of at least 1, or all"),
+    ],
+)
+def test_impossible_settings_are_refused(values, sentence):
+    with pytest.raises(FacetError) as error:
+        make_settings(PLAIN | values)
+    assert str(error.value).startswith(sentence)
+
+
+def test_differences_name_only_what_changes_the_result():
+    settings = make_settings(PLAIN)
+    other = dataclasses.replace(settings, data="moved.h5", keep="all", checkpoint_every=5, seed=3)
+    assert settings.differences(other) == ["seed: 0, not 3"]
+
+
+def test_an_option_beats_set_which_beats_the_sidecar_which_beats_the_file(reader, tmp_path):
+    weights = tmp_path / "some.weights.h5"
+    weights.write_bytes(b"x")
+    sidecar = {"architecture": "mobilenet", "arguments": {"alpha": 0.5}}
+    (tmp_path / "some.weights.h5.json").write_text(json.dumps(sidecar))
+    resolved = resolve(
+        {"weights": str(weights), "batch_size": 8}, {"batch_size": 16, "image_size": [48, 48], "seed": 4}, reader
+    )
+    settings = resolved.settings
+    assert (settings.batch_size, settings.seed, settings.image_size) == (8, 4, (48, 48))
+    assert (settings.backbone, settings.backbone_arguments) == ("mobilenet", {"alpha": 0.5})
+    names = ("batch_size", "seed", "image_size", "backbone", "images_digest")
+    assert [resolved.origins[name] for name in names] == [
+        "option",
+        "--set",
+        "--set",
+        "the weights file's sidecar",
+        "the HDF5 file",
+    ]
+
+
+def test_gender_is_learnt_where_the_file_has_it_at_the_files_own_size(reader):
+    settings = resolve({"backbone": "vgg19", "weights": "none"}, {}, reader).settings
+    assert (settings.label, settings.image_size, settings.best_metric) == (("gender",), (64, 64), "val_gender_accuracy")
+
+
+def test_several_labels_are_judged_by_the_sum_of_losses(reader):
+    given = {"backbone": "vgg19", "weights": "none", "label": ("age", "gender")}
+    assert resolve(given, {}, reader).settings.best_metric == "val_loss"
+    assert resolve(given | {"best_metric": "age_mae"}, {}, reader).settings.best_metric == "val_age_mae"
+
+
+@pytest.mark.parametrize(
+    ("given", "sets", "sentence"),
+    [
+        ({"weights": "none"}, {}, "--backbone: none given, expected one of mobilenet, mobilenet_v2, vgg19"),
+        (
+            {"backbone": "vgg19"},
+            {},
+            "--weights: none given, expected imagenet, none (train from nothing) or a Keras weights file",
+        ),
+        (
+            {"backbone": "vgg19", "weights": "no.h5"},
+            {},
+            "weights no.h5: no such file, expected imagenet, none or a Keras weights file",
+        ),
+        (
+            {"backbone": "vgg19", "weights": "none", "best_metric": "acuracy"},
+            {},
+            "best_metric 'val_acuracy': expected one of val_gender_accuracy, val_loss",
+        ),
+        ({"backbone": "vgg19", "weights": "none"}, {"bach_size": 3}, "--set bach_size: expected one of "),
+    ],
+)
+def test_what_is_missing_is_asked_for(reader, given, sets, sentence):
+    with pytest.raises(FacetError) as error:
+        resolve(given, sets, reader)
+    assert str(error.value).startswith(sentence)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_settings(PLAIN).seed = 3
+    assert isinstance(make_settings(PLAIN), Settings)
