@@ -72,7 +72,7 @@ def heads_for(labels: tuple[str, ...]) -> tuple[Head, ...]:
     """
     for label in labels:
         if label not in _HEADS:
-            raise FacetError(f"label {label!r}: this version trains {did_you_mean(label, _HEADS)}")
+            raise FacetError(f"label {label!r}: cannot be trained in this version, {did_you_mean(label, _HEADS)}")
     if len(labels) == 1:
         head = _HEADS[labels[0]]
         return (Head(head.output, head.scores_layer, head.loss, head.metric),)

@@ -1,6 +1,7 @@
 """Pretrained weights for a backbone: a file with its sidecar, Keras's ImageNet weights, or none."""
 
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ def load_backbone_weights(model: Any, weights: str, backbone: str, arguments: di
         load_imagenet(model, backbone, model.input_shape[1:3], arguments)
         return
     try:
-        model.load_weights(weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one line for each layer that does not fit, before the error
+            model.load_weights(weights)
     except Exception as error:  # noqa: BLE001 - Keras raises bare Exception and others here
-        reason = " ".join(str(error).split())[:200]
-        raise FacetError(f"weights {weights}: do not fit {backbone} with arguments {arguments}: {reason}") from None
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise FacetError(f"weights {weights}: do not fit {backbone} with arguments {arguments} ({reason})") from None

@@ -38,6 +38,16 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"scripts.{COMMANDS[cmd_name][0]}").command
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Names the nearest command where there is none of that name."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from hdf5_helper.errors import did_you_mean
+
+            raise click.UsageError(f"no command {args[0]!r}, {did_you_mean(args[0], COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing any."""
         del ctx

@@ -33,28 +33,30 @@ def command(
     """
     if split not in _SPLITS:
         raise FacetError(f"--split {split!r}: {did_you_mean(split, _SPLITS)}")
-    from scripts.tensorflow_runtime import deterministic_tensorflow, quiet_tensorflow
+    from models.interface.evaluation_place import evaluation_place, open_for
+    from models.interface.targets import find_target
+    from scripts.native_logs import quiet_native_logs
+    from scripts.tensorflow_runtime import deterministic_tensorflow
 
+    found = find_target(target, checkpoint)
+    place = evaluation_place(found, data, split, out)
     with Console(as_json=as_json) as console:
-        quiet_tensorflow(verbose=verbose)
-        from models.interface.predictor import load_predictor
-
+        quiet_native_logs(verbose=verbose)
+        deterministic_tensorflow()
         from models.interface.evaluation import evaluate
         from models.interface.evaluation_files import write_evaluation
-        from models.interface.evaluation_place import evaluation_place, open_for
+        from models.interface.predictor import load_predictor
 
-        place = evaluation_place(target, data, split, out)
-        deterministic_tensorflow()
-        predictor = load_predictor(target, checkpoint=checkpoint)
+        predictor = load_predictor(found)
         with open_for(predictor.description, place.data) as reader:
             names = {"run": predictor.description.run, "checkpoint": predictor.source}
-            found = evaluate(predictor, reader, split, names, console)
-            write_evaluation(place.folder, found, reader, predictor.description)
+            measured = evaluate(predictor, reader, split, names, console)
+            write_evaluation(place.folder, measured, reader, predictor.description)
         console.stop()
         if as_json:
-            console.result(found.values)
+            console.result(measured.values)
             return
-        console.say(_text(found.values, predictor.description))
+        console.say(_text(measured.values, predictor.description))
         console.say(f"figures, predictions.csv and pictures are in {place.folder}; next: facet export {target} OUT.pb")
 
 

@@ -1,25 +1,4 @@
-"""What commands set before TensorFlow starts: silence, determinism, threads. Imports never do this."""
-
-import os
-import sys
-
-
-def quiet_tensorflow(*, verbose: bool = False) -> None:
-    """Keeps TensorFlow's own log lines off the terminal.
-
-    Native code writes to file descriptor 2 past every log level (six lines at TF_CPP_MIN_LOG_LEVEL=3), so that
-    descriptor is pointed at the null device, while Python's `sys.stderr` keeps the terminal.
-
-    Args:
-        verbose: leave everything as it is.
-    """
-    if verbose:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    terminal = os.dup(2)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
-    sys.stderr = open(terminal, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 - lives on
+"""What commands set before TensorFlow starts. Imports never do this."""
 
 
 def deterministic_tensorflow() -> None:

@@ -88,7 +88,8 @@ def command(
     """
     from models.interface.settling import TrainRequest, settle
     from models.training.stopping import Stopped
-    from scripts.tensorflow_runtime import deterministic_tensorflow, quiet_tensorflow
+    from scripts.native_logs import quiet_native_logs
+    from scripts.tensorflow_runtime import deterministic_tensorflow
 
     if run is not None and resume is not None:
         raise FacetError("--run and --resume: both given, expected one of them")
@@ -97,7 +98,7 @@ def command(
         console.say(_plan(settled))
         if dry_run:
             return 0
-        quiet_tensorflow(verbose=verbose)
+        quiet_native_logs(verbose=verbose)
         if settled.settings.deterministic:
             deterministic_tensorflow()
         from models.interface.training import train

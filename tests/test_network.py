@@ -100,7 +100,7 @@ def test_an_untrained_backbone_lets_the_signal_through_once_its_batch_normalizat
         ),
         (
             lambda: heads_for(("gendr",)),
-            "label 'gendr': this version trains expected one of age, gender (did you mean 'gender'?)",
+            "label 'gendr': cannot be trained in this version, expected one of age, gender (did you mean 'gender'?)",
         ),
         (lambda: HeadShape("max"), "pooling 'max': expected average or flatten"),
     ],

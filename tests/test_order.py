@@ -96,7 +96,10 @@ def test_blocks_are_read_together():
     [
         ({"batch_size": 5}, "batch_size 5: only 4 examples to take it from"),
         ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
-        ({"batch_size": 2, "shuffle": "ful"}, "shuffle 'ful': expected one of blocks, full (did you mean 'full'?), or None"),
+        (
+            {"batch_size": 2, "shuffle": "ful"},
+            "shuffle 'ful': expected one of blocks, full (did you mean 'full'?), or None",
+        ),
     ],
 )
 def test_an_order_that_gives_no_batch_is_refused(arguments, sentence):

@@ -1,30 +1,21 @@
 """Measures a model on one split of an HDF5 file."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from hdf5_helper.reader import HDF5Reader
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.generator import known_rows
 from hdf5_helper.order import Indices
 from hdf5_helper.progress import Progress
-from models.description import ModelDescription
+from hdf5_helper.reader import HDF5Reader
+from models.interface.predictor import Predictor
 from models.training.evaluation import decades, group_metrics, label_metrics
 from models.training.feeding import ahead
 
 _BATCH = 64
-
-
-class Predictor(Protocol):
-    """Anything that predicts: a run, a checkpoint, a frozen graph."""
-
-    description: ModelDescription
-
-    def predict(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Gives (B, k) by label for uint8 RGB images (B, H, W, 3)."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdf5_helper.reader import HDF5Reader
-
 from hdf5_helper.errors import FacetError
+from hdf5_helper.reader import HDF5Reader
 from models.description import ModelDescription
-from models.training.runs import Run
-from models.training.settings import load_settings
+from models.interface.targets import Target
 
 
 @dataclass(frozen=True)
@@ -19,22 +17,20 @@ class EvaluationPlace:
     folder: Path
 
 
-def evaluation_place(target: str, data: Path | None, split: str, out: Path | None) -> EvaluationPlace:
+def evaluation_place(target: Target, data: Path | None, split: str, out: Path | None) -> EvaluationPlace:
     """Settles both.
 
     Args:
-        target: a run's name, or the path of a model.
+        target: the model.
         data: as given, None for the run's own.
         split: names the folder together with the data: `evaluation/DATA-SPLIT`.
-        out: as given, None for the run's folder, or `MODEL-evaluation` beside a model.
+        out: as given, None for the run's folder, or `MODEL-evaluation` beside a model file.
     """
-    path = Path(target)
-    is_file = path.is_file() or path.suffix in (".pb", ".keras", ".h5")
+    data = data or target.data
     if data is None:
-        if is_file:
-            raise FacetError(f"--data: none given, expected the packed HDF5 file to measure {target} on")
-        data = Path(load_settings(Run.open(target).config).data)
-    folder = path.with_name(f"{path.stem}-evaluation") if is_file else Run.open(target).folder / "evaluation"
+        raise FacetError(f"--data: none given, expected the packed HDF5 file to measure {target.path} on")
+    beside = target.path.with_name(f"{target.path.stem}-evaluation")
+    folder = target.run.folder / "evaluation" if target.run else beside
     return EvaluationPlace(data, out or folder / f"{data.stem}-{split}")
 
 

@@ -15,6 +15,7 @@ from models.description import ModelDescription
 from models.heads import Head, heads_for
 from models.interface.evaluation import evaluate
 from models.interface.face_settings import check_gpus, class_weights_text, describe, preprocessing_of, settings_of
+from models.interface.predictor import KerasPredictor
 from models.interface.training import make_trainer
 from models.model_file import load_model_file
 from models.network import HeadShape, backbone_of, build_network, set_age_bias
@@ -121,9 +122,7 @@ class FaceModel:
         run = Run(f"{self.folder}/{name}")
         if run.exists() and start_epochs == 0 and not overwrite:
             raise FacetError(f"run {run.name!r} exists: expected another name, start_epochs, or overwrite=True")
-        phase_name = FINE_TUNING if backbone_of(model).trainable_variables else WARM_UP
-        rate = float(model.optimizer.learning_rate.numpy())
-        phase = Phase(phase_name, start_epochs + epochs, rate, type(model.optimizer).__name__.lower())
+        phase = _phase_of(model, start_epochs + epochs)
         description = describe(self.conv_base, self.heads, self.preprocessing, self.training, run.name)
         settings = replace(
             settings_of(description, self.heads, self.training, phase),
@@ -144,7 +143,7 @@ class FaceModel:
         """Measures a checkpoint on the test split; gives label -> metrics."""
         model, description = load_model_file(Path(model_path))
         data = self.test_data or self._generator("test", shuffle=None)
-        predictor = _KerasPredictor(model, description)
+        predictor = KerasPredictor(model, description, str(model_path))
         names = {"run": "", "checkpoint": str(model_path)}
         values = evaluate(predictor, data.reader, data.split, names, self.progress).values
         return dict(values["metrics"])
@@ -184,13 +183,11 @@ class AgeGenderModel(FaceModel):
     labels, folder = ("age", "gender"), "age-gender"
 
 
-class _KerasPredictor:
-    def __init__(self, model: Any, description: ModelDescription) -> None:
-        self._model, self.description = model, description
-
-    def predict(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
-        outputs = self._model.predict_on_batch(images.astype(np.float32))
-        return outputs if isinstance(outputs, dict) else {self.description.outputs[0].label: outputs}
+def _phase_of(model: Any, epochs: int) -> Phase:
+    """Gives the phase that a compiled model is in: fine-tuning as soon as its backbone trains."""
+    name = FINE_TUNING if backbone_of(model).trainable_variables else WARM_UP
+    rate = float(model.optimizer.learning_rate.numpy())
+    return Phase(name, epochs, rate, type(model.optimizer).__name__.lower())
 
 
 def _state_after(run: Run, phase: str, epochs: int) -> TrainingState:

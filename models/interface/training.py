@@ -23,7 +23,7 @@ from models.training.checkpoints import Checkpoint, load_checkpoint
 from models.training.class_weights import example_weights
 from models.training.feeding import EvaluationFeed, TrainingFeed
 from models.training.keeper import CheckpointKeeper
-from models.training.phases import Phase, begin, phases_of
+from models.training.phases import Phase, begin, phases_of, set_trainable
 from models.training.runs import Run
 from models.training.settings import Settings, to_yaml
 from models.training.state import TrainingState
@@ -149,6 +149,7 @@ def _build(settings: Settings, heads: tuple[Head, ...], generator: HDF5Generator
     arguments = settings.backbone_arguments
     base = build_backbone(settings.backbone, settings.image_size, arguments, hash_integer(settings.seed, 1))
     load_backbone_weights(base, settings.weights, settings.backbone, arguments)
+    set_trainable(base, settings.trainable_layers)  # a wrong name is a mistake to hear of before the warm-up
     preprocessing = preprocessing_for(settings.backbone, _weights_file(settings))
     model = build_network(base, preprocessing, heads, settings.head_shape, hash_integer(settings.seed, 2))
     if settings.weights == "none":

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hdf5_helper.reader import HDF5Reader
-
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.reader import HDF5Reader
 from models.backbones import BACKBONES, backbone_named
 from models.heads import heads_for, main_metric
 from models.training.settings import Settings, field_names, make_settings
@@ -53,6 +52,11 @@ def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader) -> 
     _ask(values)
     if weights is not None:
         check_architecture(weights, values["backbone"])
+    for label in values["label"]:
+        if label not in reader.label_names:
+            raise FacetError(
+                f"--label {label}: {reader.path} does not have it, {did_you_mean(label, reader.label_names)}"
+            )
     values |= {"image_size": values.get("image_size", _BUILT_IN_SIZE), "label": tuple(values["label"])}
     values["weights_digest"] = weights.digest() if weights else values["weights"]
     values["best_metric"] = _best_metric(values)

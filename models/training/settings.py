@@ -11,6 +11,7 @@ import yaml
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
 from models.network import HeadShape
+from models.training.class_weights import parse_class_weights
 
 OPTIMIZERS = ("adam", "adamax", "rmsprop", "sgd")
 AUGMENTS = ("none", "mirror")
@@ -84,6 +85,8 @@ class Settings:
             _check_number(name, getattr(self, name), above=0)
         for name in ("warm_up_epochs", "fine_tuning_epochs", *(n for n in NEUTRAL if n.startswith("checkpoint"))):
             _check_number(name, getattr(self, name), least=0)
+        if self.class_weights not in ("none", "balanced"):
+            parse_class_weights(self.class_weights)
         if self.keep != "all" and not (self.keep.isdecimal() and int(self.keep) >= 1):
             raise FacetError(f"keep {self.keep!r}: expected a number of at least 1, or all")
 

@@ -1,0 +1,172 @@
+"""HDF5Reader: labels, splits and images of a packed file, for any thread and any process.
+
+The index goes through h5py once; images are then read at their file offsets, around libhdf5 and its global lock.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper import format as names
+from hdf5_helper.cores import available_cores
+from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.fit import FITS
+from hdf5_helper.opening import open_sealed
+from hdf5_helper.packed_index import PackedIndex
+from hdf5_helper.stored_images import EncodedImages, RawImages, StoredImages, Verifier
+
+Size = tuple[int, int]
+
+
+class HDF5Reader(PackedIndex):
+    """One sealed file of `facet pack`, opened for reading.
+
+    Safe to use from many threads, after a fork, and in spawned processes (it pickles as its arguments).
+
+    Args:
+        path: the file.
+        image_size: (height, width) of the images that `read` gives; None takes the file's own. Raw files have one only.
+        fit: `stretch`, `crop` or `pad`; None takes the file's own.
+        verify: compare an example's bytes with its checksum the `first` time this process reads it, `always`, `never`.
+        workers: decoding threads; None for one a core.
+
+    Raises:
+        FacetError: the file cannot be read, or does not have what was asked for.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        image_size: Size | None = None,
+        fit: str | None = None,
+        verify: str = "first",
+        workers: int | None = None,
+    ) -> None:
+        if fit is not None and fit not in FITS:
+            raise FacetError(f"fit {fit!r}: {did_you_mean(fit, FITS)}")
+        self._arguments: dict[str, Any] = {"image_size": image_size, "fit": fit, "verify": verify, "workers": workers}
+        super().__init__(open_sealed(Path(path)))
+        self.fit = fit or str(self.attributes[names.ATTRIBUTE_FIT])
+        self.image_size = self._choose_size(image_size)
+        verifier = Verifier(self._file, verify)
+        raw = self.storage == "raw"
+        self._images: StoredImages = (
+            RawImages(self._file, verifier) if raw else EncodedImages(self._file, verifier, self.fit)
+        )
+        self._workers = workers or available_cores()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
+
+    def _choose_size(self, asked: Size | None) -> Size | None:
+        if asked is not None and (len(asked) != 2 or min(asked) < 1):
+            raise FacetError(f"image_size must be two positive integers, found {asked}")
+        if self.storage == "raw":
+            return self._raw_size(asked)
+        if asked is not None:
+            return int(asked[0]), int(asked[1])
+        recorded = self.attributes.get(names.ATTRIBUTE_IMAGE_SIZE)
+        if recorded is not None:
+            return int(recorded[0]), int(recorded[1])
+        sizes = self.image_sizes()
+        return (int(sizes[0, 0]), int(sizes[0, 1])) if (sizes == sizes[0]).all() else None
+
+    def _raw_size(self, asked: Size | None) -> Size:
+        height, width = self._file.index.dsets[names.IMAGES].shape[1:3]
+        if asked is not None and tuple(asked) != (height, width):
+            raise FacetError(
+                f"{self.path}: holds raw images of {height}×{width} pixels, found image_size {asked[0]}×{asked[1]},"
+                " expected the same or a file packed with --storage encoded"
+            )
+        stored = self.attributes[names.ATTRIBUTE_FIT]
+        if self.fit != stored:
+            raise FacetError(
+                f"{self.path}: its raw images were brought to size by {stored}, expected no fit {self.fit!r}"
+            )
+        return height, width
+
+    def read(self, indices: object) -> NDArray[np.uint8]:
+        """Gives the images of examples, in the order asked for.
+
+        Args:
+            indices: integers (B,), each in [0, len(self)); may repeat.
+
+        Returns:
+            uint8 (B, H, W, 3), RGB; (B, 3, H, W) where the file says channels_first.
+
+        Raises:
+            FacetError: images of many sizes and no image_size, or a damaged example, which is named.
+            IndexError: an index out of range.
+        """
+        rows = self._checked(indices)
+        if self.image_size is None:
+            raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
+        out = np.empty((len(rows), *self.image_size, 3), np.uint8)
+        self._fill(rows, out)
+        if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
+            return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+        return out
+
+    def _checked(self, indices: object) -> NDArray[np.int64]:
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise IndexError(f"indices must be integers (B,), found {rows.dtype} {rows.shape}")
+        if rows.size and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"indices must be in [0, {len(self)}), found {rows.min()} to {rows.max()}")
+        return rows.astype(np.int64)
+
+    def _fill(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        shares = min(self._workers, len(rows))
+        if shares < 2:
+            self._put(rows, out)
+            return
+        parts = zip(np.array_split(rows, shares), np.array_split(out, shares), strict=True)
+        tasks = [self._threads().submit(self._put, *part) for part in parts]
+        for task in tasks:
+            task.result()
+
+    def _put(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        for row, image in zip(rows.tolist(), out, strict=True):
+            self._images.put(row, image)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """Gives this process's own threads: a fork takes none along."""
+        if self._pool is None or self._pool_process != os.getpid():
+            self._pool, self._pool_process = ThreadPoolExecutor(self._workers, "facet-read"), os.getpid()
+        return self._pool
+
+    def image_sizes(self) -> NDArray[np.int64]:
+        """Gives (height, width) of every image as it will be read upright, int64 (N, 2)."""
+        if self.storage == "raw":
+            return np.tile(np.array(self.image_size, np.int64), (len(self), 1))
+        return np.stack([self._column(names.ENCODED_HEIGHT), self._column(names.ENCODED_WIDTH)], 1).astype(np.int64)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block: a run of at least 4 MB, read and shuffled together."""
+        image = names.IMAGES if self.storage == "raw" else names.ENCODED_BYTES
+        return max(1, -(-names.BLOCK_BYTES * len(self) // max(1, self._file.index.dsets[image].nbytes)))
+
+    def close(self) -> None:
+        """Ends the threads and lets the file go."""
+        if self._pool is not None and self._pool_process == os.getpid():
+            self._pool.shutdown()
+        self._pool = None
+        self._file.data.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self._arguments), (self.path,)

@@ -1,0 +1,55 @@
+"""What a source of images gives: records, and what it could not read as records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: gender and age_group: the class number; age: years; a class label: the name of the class.
+LabelValue = int | float | str
+
+
+class RejectedError(Exception):
+    """An image is no example; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image with its labels, before the image is read.
+
+    Attributes:
+        path: relative to the source's root, POSIX separators; bytes that are no UTF-8 are kept as surrogates.
+        labels: known labels by name, at least one.
+        subject: who it is, or None; the same text for the same person.
+        groups: groups by name (origin, race, …), never targets.
+        split: number of the official split (0 train, 1 validation, 2 test), or None.
+        fold: number of the fold from 0, or None.
+    """
+
+    path: str
+    labels: Mapping[str, LabelValue]
+    subject: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    split: int | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All records of one source.
+
+    Attributes:
+        layout: name of the layout.
+        records: in the order of their paths.
+        rejects: (path, reason) of images that are no records.
+        ignored: number of files that are no images.
+        sentences: what the user should know about how the source was read.
+        official: the source brings its own split.
+        validation_share: part of the official train split's subjects that become validation (0: it is complete).
+    """
+
+    layout: str
+    records: tuple[Record, ...]
+    rejects: tuple[tuple[str, str], ...] = ()
+    ignored: int = 0
+    sentences: tuple[str, ...] = ()
+    official: bool = False
+    validation_share: float = 0.0

@@ -1,0 +1,72 @@
+"""From rows to the columns of the index: labels, groups, subjects, folds, splits and paths."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper import format as names
+from hdf5_helper.errors import FacetError
+from hdf5_helper.labels import AGE_GROUP_NAMES, GENDER_NAMES, UNKNOWN_CLASS, label_kind
+from hdf5_helper.layout import Attribute
+from hdf5_helper.path_bytes import path_bytes
+from hdf5_helper.records import LabelValue
+from hdf5_helper.survey import Row
+
+_CLASS_NAMES: Mapping[str, tuple[str, ...]] = {"gender": GENDER_NAMES, "age_group": AGE_GROUP_NAMES, "age": ()}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dset of the index: its values (N, …) and attributes."""
+
+    values: NDArray[Any]
+    attributes: Mapping[str, Attribute]
+
+
+def tabulate(rows: Sequence[Row]) -> dict[str, Column]:
+    """Gives the columns of `rows` by dset name; a label or group that no row has is no column."""
+    columns: dict[str, Column] = {}
+    for label in _names_of(row.record.labels for row in rows):
+        columns[names.LABELS + label] = _label_column(label, [row.record.labels.get(label) for row in rows])
+    for group in _names_of(row.record.groups for row in rows):
+        columns[names.GROUPS + group] = _class_column(group, [row.record.groups.get(group) for row in rows])
+    splits = np.array([row.split for row in rows], np.uint8)
+    folds = np.array([names.NO_FOLD if row.record.fold is None else row.record.fold for row in rows], np.int8)
+    columns[names.SPLIT] = Column(splits, {names.NAMES: names.SPLIT_NAMES})
+    columns[names.FOLD] = Column(folds, {})
+    columns[names.PATH] = Column(np.array([path_bytes(row.record.path) for row in rows]), {})
+    return columns | _subject_columns([row.record.subject for row in rows])
+
+
+def _names_of(mappings: Iterable[Mapping[str, object]]) -> list[str]:
+    return sorted({name for mapping in mappings for name in mapping})
+
+
+def _label_column(label: str, values: Sequence[LabelValue | None]) -> Column:
+    if label not in _CLASS_NAMES:
+        return _class_column(label, values)
+    kind = label_kind(label)
+    column = np.array([kind.unknown if value is None else value for value in values]).astype(kind.dtype)
+    return Column(column, {names.CLASS_NAMES: _CLASS_NAMES[label]} if _CLASS_NAMES[label] else {})
+
+
+def _class_column(name: str, values: Sequence[LabelValue | None]) -> Column:
+    found = {value for value in values if value is not None}
+    numeric = all(isinstance(value, int) for value in found)  # numbered classes keep the order of their numbers
+    classes = tuple(map(str, sorted(found, key=int if numeric else str)))
+    if len(classes) > UNKNOWN_CLASS:
+        raise FacetError(f"{name}: {len(classes):,} classes, expected at most {UNKNOWN_CLASS:,}")
+    numbers = {value: number for number, value in enumerate(classes)}
+    column = [UNKNOWN_CLASS if value is None else numbers[str(value)] for value in values]
+    return Column(np.array(column, np.uint16), {names.CLASS_NAMES: classes})
+
+
+def _subject_columns(subjects: Sequence[str | None]) -> dict[str, Column]:
+    known = sorted({subject for subject in subjects if subject is not None})
+    numbers: dict[str | None, int] = {subject: number for number, subject in enumerate(known)}
+    column = np.array([numbers.get(subject, names.UNKNOWN_SUBJECT) for subject in subjects], np.int32)
+    listed = np.array([path_bytes(subject) for subject in known], None if known else "S1")
+    return {names.SUBJECT: Column(column, {}), names.SUBJECT_NAMES: Column(listed, {})}

@@ -1,0 +1,61 @@
+"""Images on which an exported graph is compared with its model: real ones where a data file is at hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.hashing import hash_integers, uniform
+
+#: How many images a comparison takes.
+COUNT = 64
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images and where they come from.
+
+    Attributes:
+        images: uint8 (n, H, W, 3), RGB, n ≥ 1.
+        source: in words, such as `64 test images of faces.h5`.
+    """
+
+    images: NDArray[np.uint8]
+    source: str
+
+
+def made_up_examples(image_size: tuple[int, int], count: int = COUNT) -> Examples:
+    """Gives images that are the same everywhere: half of them noise, half of them smooth ramps in random directions."""
+    height, width = image_size
+    noise_count = count // 2
+    index = np.arange(noise_count * height * width * 3)
+    noise = (uniform(hash_integers(1, index)) * 256).astype(np.uint8).reshape(noise_count, height, width, 3)
+    ends = uniform(hash_integers(2, np.arange((count - noise_count) * 9))).reshape(-1, 1, 1, 3, 3) * 255
+    down = np.linspace(0, 1, height).reshape(1, -1, 1, 1)
+    across = np.linspace(0, 1, width).reshape(1, 1, -1, 1)
+    ramps = ends[..., 0] * (1 - down) + ends[..., 1] * down * (1 - across) + ends[..., 2] * down * across
+    return Examples(np.concatenate([noise, ramps.astype(np.uint8)]), f"{count} made-up images")
+
+
+def examples_from(data: Path, image_size: tuple[int, int], fit: str, count: int = COUNT) -> Examples:
+    """Gives the first test images of a data file, or of another split where that one is empty.
+
+    Args:
+        data: an HDF5 file of `facet pack`.
+        image_size: (height, width) that the model takes.
+        fit: how images get there.
+        count: how many at most.
+
+    Raises:
+        FacetError: no such file, no file of Facet's, or an empty one.
+    """
+    from hdf5_helper.reader import HDF5Reader
+
+    with HDF5Reader(data, image_size=image_size, fit=fit) as reader:
+        for split in ("test", "validation", "train"):
+            rows = reader.split(split)[:count]
+            if len(rows):
+                return Examples(reader.read(rows), f"{len(rows)} {split} images of {data.name}")
+    raise FacetError(f"{data}: holds no examples, expected at least one")

@@ -1,0 +1,135 @@
+"""What goes into a frozen graph and what comes out: names, shapes, and what the caller does to the pixels."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.errors import FacetError, did_you_mean
+from models.description import Output
+from models.preprocessing import Preprocessing
+
+#: Name of the graph's one input operation.
+INPUT_NAME = "image"
+
+#: A sigmoid output of at least this is the second class; programs that read the graph ask `p < 0.5` for the first.
+THRESHOLD = 0.5
+
+#: Where the graph's input begins: before the layer `preprocess` (RGB 0–255), or behind it.
+PREPROCESSINGS = ("inside", "outside")
+
+
+def check_preprocessing(where: str) -> None:
+    """Refuses anything but `inside` and `outside`."""
+    if where not in PREPROCESSINGS:
+        raise FacetError(f"--preprocessing {where!r}: {did_you_mean(where, PREPROCESSINGS)}")
+
+
+def operation_name(label: str) -> str:
+    """Gives the operation's name for a label: the label, with `_` for what TensorFlow allows in no name."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", label)
+    return name if re.match("[A-Za-z0-9.]", name) else f"output{name}"
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """The one input: float32, NHWC, any number of images.
+
+    Attributes:
+        name: of the operation.
+        image_size: (height, width) in pixels.
+        preprocessing: what the caller does to RGB 0–255 before feeding it; nothing where it is inside the graph.
+    """
+
+    name: str
+    image_size: tuple[int, int]
+    preprocessing: Preprocessing
+
+    @property
+    def shape(self) -> tuple[int | None, int, int, int]:
+        """Shape with None for the open batch."""
+        return (None, *self.image_size, 3)
+
+    def prepare(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Gives what is fed for images of this input's size.
+
+        Args:
+            images: uint8 or float32 (B, H, W, 3), RGB 0–255.
+
+        Returns:
+            float32 (B, H, W, 3) after the caller's part of the preprocessing.
+
+        Raises:
+            FacetError: images of another shape.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.shape[1:]:
+            raise FacetError(
+                f"images of shape {images.shape}: the graph takes (any number, {', '.join(map(str, self.shape[1:]))})"
+            )
+        values = np.asarray(images, np.float32)
+        if self.preprocessing.color == "BGR":
+            values = values[..., ::-1]
+        if any(self.preprocessing.mean) or self.preprocessing.scale != 1.0:
+            values = (values - np.asarray(self.preprocessing.mean, np.float32)) / np.float32(self.preprocessing.scale)
+        return np.ascontiguousarray(values, np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the JSON form."""
+        shape = {"name": self.name, "shape": list(self.shape), "dtype": "float32", "layout": "NHWC"}
+        return shape | self.preprocessing.to_dict()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "GraphInput":
+        """Reads the JSON form."""
+        _batch, height, width, _channels = values["shape"]
+        return cls(values["name"], (height, width), Preprocessing.from_dict(values))
+
+
+@dataclass(frozen=True)
+class GraphOutput:
+    """One output: float32 (B, width).
+
+    Attributes:
+        name: of the operation.
+        width: values an image.
+        output: label, activation, class names and unit.
+    """
+
+    name: str
+    width: int
+    output: Output
+
+    @property
+    def polarity(self) -> str:
+        """What the value means, in words."""
+        classes = self.output.class_names
+        if self.output.activation == "sigmoid" and len(classes) == 2 and self.width == 1:
+            return f"P({classes[1]}): below {THRESHOLD} is {classes[0]}, else {classes[1]}"
+        return f"{self.output.label} in {self.output.unit}" if self.output.unit else self.output.activation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the JSON form."""
+        values = asdict(self.output) | {"class_names": list(self.output.class_names)}
+        more = {"polarity": self.polarity} | ({"threshold": THRESHOLD} if self.output.activation == "sigmoid" else {})
+        return {"name": self.name, "shape": [None, self.width], "dtype": "float32"} | values | more
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "GraphOutput":
+        """Reads the JSON form."""
+        output = Output(values["label"], values["activation"], tuple(values["class_names"]), values["unit"])
+        return cls(values["name"], int(values["shape"][1]), output)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A graph's input and its outputs, in the model's order."""
+
+    input: GraphInput
+    outputs: tuple[GraphOutput, ...]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Operation names."""
+        return tuple(output.name for output in self.outputs)

@@ -1,0 +1,67 @@
+"""`facet doctor`: say what this machine offers."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.console import Console
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
+def command(*, as_json: bool) -> None:
+    """Say what this machine offers: versions, processor, GPUs or why there is none, memory, disk.
+
+    \b
+    Example:
+      facet doctor
+    """
+    from hdf5_helper.machine import disk, machine, why_no_gpu
+    from scripts.tensorflow_probe import ask_tensorflow
+
+    with Console(as_json=as_json) as console:
+        values = machine()
+        values["tensorflow"] = ask_tensorflow()
+        values["why_no_gpu"] = why_no_gpu(values["nvidia"], values["tensorflow"])
+        values["disk"] = [disk(Path()), disk(Path(os.environ.get("FACET_HISTORY", "history")))]
+        if as_json:
+            console.result(values)
+            return
+        for line in _lines(values):
+            console.say(line)
+        console.say("next: facet sample faces --layout agegender")
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    """Gives the whole answer in words."""
+    from hdf5_helper.wording import bytes_text
+
+    cpu, memory = values["cpu"], values["memory"]
+    places = [f"{bytes_text(disk['free'])} of {bytes_text(disk['total'])} free" for disk in values["disk"]]
+    total, available = (bytes_text(memory[name]) if memory[name] else "unknown" for name in ("total", "available"))
+    return [
+        f"{'python':<12}{values['python']} on {values['system']}",
+        *(f"{name:<12}{version or 'not installed'}" for name, version in values["versions"].items()),
+        f"{'processor':<12}{cpu['model']}, {cpu['usable_cores']} of {cpu['cores']} cores usable",
+        f"{'':<12}{_features(cpu['features'])}",
+        f"{'GPU':<12}{_gpu(values)}",
+        f"{'memory':<12}{total}, {available} available",
+        f"{'disk here':<12}{places[0]}",
+        f"{'history':<12}{places[1]} for {values['disk'][1]['folder']}",
+    ]
+
+
+def _features(features: dict[str, bool | None]) -> str:
+    if None in features.values():
+        return "the system does not say which instruction sets it has"
+    has, lacks = ([name for name, there in features.items() if there is wanted] for wanted in (True, False))
+    return "; ".join(f"{verb} {', '.join(names)}" for verb, names in (("has", has), ("lacks", lacks)) if names)
+
+
+def _gpu(values: dict[str, Any]) -> str:
+    driver = values["nvidia"]["driver"]
+    if values["why_no_gpu"]:
+        return f"none used: {values['why_no_gpu']}"
+    return f"{', '.join(values['tensorflow']['gpus'])} (driver {driver or 'unknown'})"

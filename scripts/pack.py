@@ -1,0 +1,95 @@
+"""`facet pack`: a tree of labelled images into one HDF5 file."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.console import Console
+from scripts.native_logs import quiet_native_logs
+
+if TYPE_CHECKING:
+    from hdf5_helper.packer import PackOptions, PackPlan, PackReport
+
+_SOURCE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("sources", metavar="SOURCE", nargs=-1, required=True, type=_SOURCE)
+@click.argument("target", metavar="FILE.h5", type=_SOURCE)
+@click.option("--layout", default="auto", metavar="NAME", help="afad, agegender, folders or manifest.  [auto]")
+@click.option("--storage", default="encoded", metavar="encoded|raw", help="Image files as they are, or pixels.")
+@click.option("--image-size", metavar="150|218x178", help="Raw: size of the pixels.  [150]  Encoded: readers' default.")
+@click.option("--fit", default="stretch", metavar="stretch|crop|pad", help="How other shapes come to the size.")
+@click.option(
+    "--split", metavar="official|0.64,0.16,0.2", help="Train, validation, test.  [official, else these parts]"
+)
+@click.option("--split-by", default="subject", metavar="subject|image", help="What stays on one side of the split.")
+@click.option("--fold", type=int, metavar="K", help="Test on fold K, validate on the one before.")
+@click.option("--fraction", type=float, default=1.0, metavar="0.1", help="Keep this share of the images.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses split, fraction and row order.")
+@click.option("--limit", type=int, metavar="N", help="Keep at most N images.")
+@click.option("--label-name", default="class", metavar="NAME", help="Name of the label that folders are.  [class]")
+@click.option("--map", "maps", multiple=True, metavar="gender:W=female,M=male", help="What written labels mean.")
+@click.option("--columns", metavar="path=file,age=AGE", help="Columns of a manifest by role or label.")
+@click.option("--groups", metavar="race,camera", help="Columns of a manifest for evaluation by group, never targets.")
+@click.option("--workers", type=int, metavar="N", help="Threads.  [one a core]")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.h5.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Pack the labelled images under SOURCE into FILE.h5.
+
+    The layout of the tree is recognised, or named by --layout. Images that cannot be packed are listed in
+    FILE.h5.rejects.csv. FILE.h5 is complete or does not exist.
+
+    \b
+    Example:
+      facet pack faces faces.h5
+      facet pack AFAD-Full afad.h5 --storage raw --image-size 150 --split 0.7,0.1,0.2
+      facet pack faces.csv faces.h5 --columns path=file,gender=sex --map gender:W=female,M=male --groups camera
+    """
+    quiet_native_logs()  # libjpeg and libpng print about every damaged image
+    from hdf5_helper.packer import plan_pack, write_pack
+
+    with Console(as_json=as_json) as console:
+        plan = plan_pack(sources, target, _options(**values))
+        for sentence in plan.sentences():
+            console.say(sentence)
+        if dry_run:
+            _show_plan(console, plan)
+            return
+        _show_report(console, write_pack(plan, progress=console))
+
+
+def _options(
+    *, image_size: str | None, maps: tuple[str, ...], columns: str | None, groups: str | None, **values: Any
+) -> "PackOptions":
+    from hdf5_helper.fit import parse_size
+    from hdf5_helper.option_text import parse_columns, parse_groups, parse_maps
+    from hdf5_helper.packer import PackOptions
+
+    return PackOptions(
+        image_size=None if image_size is None else parse_size(image_size),
+        value_map=parse_maps(maps),
+        columns=parse_columns(columns),
+        groups=parse_groups(groups),
+        **values,
+    )
+
+
+def _show_plan(console: Console, plan: "PackPlan") -> None:
+    if console.as_json:
+        console.result(plan.summary())
+    else:
+        console.say("Nothing was written: --dry-run")
+
+
+def _show_report(console: Console, report: "PackReport") -> None:
+    if console.as_json:
+        console.result(report.summary())
+        return
+    for sentence in report.sentences():
+        console.say(sentence)
+    console.say(f"next: facet inspect {shlex.quote(str(report.path))}")

@@ -1,0 +1,48 @@
+import json
+
+from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.summary import summarize
+
+
+def test_inspect_prints_counts_by_split_and_label(packed, facet):
+    file = packed("agegender", count=300, mess=True)
+    answer = facet("inspect", file)
+    lines = answer.stdout.splitlines()
+    with HDF5Reader(file) as reader:
+        values = summarize(reader)
+    columns = [*values["splits"].values(), values]
+    counts = "".join(f"{column['labels']['gender']['female']:>14,}" for column in columns)
+    assert (answer.code, answer.stderr) == (0, "")
+    assert lines[0].startswith(f"{file}: {values['examples']} examples, encoded storage, ")
+    assert f"{'':<24}{'train':>14}{'validation':>14}{'test':>14}{'all':>14}" in lines
+    assert f"{'gender female':<24}{counts}" in lines
+    assert "1 byte-identical copy; 1 image in several splits" in lines
+    assert f"{values['subjects']['persons']} persons; 1 in several splits" in lines
+    assert lines[-1] == f"next: facet train {file} --run NAME --backbone mobilenet --weights imagenet"
+
+
+def test_inspect_names_copies_when_asked(packed, facet):
+    answer = facet("inspect", packed("agegender", count=300, mess=True), "--duplicates")
+    [copies] = [line for line in answer.stdout.splitlines() if " = " in line]
+    assert {path.split("/")[1] for path in copies.split(" = ")} == {"aligned", "valid"}
+
+
+def test_json_is_the_summary_and_nothing_else(packed, facet, tmp_path):
+    file = packed("manifest", groups=("camera",))
+    answer = facet("inspect", file, "--json", "--grid", "grid.png", cwd=tmp_path)
+    with HDF5Reader(file) as reader:
+        expected = {**summarize(reader), "grid": {"path": "grid.png", "examples": 48}}
+    assert json.loads(answer.stdout) == json.loads(json.dumps(expected))
+    assert sorted(expected["groups"]["camera"]) == ["phone", "studio", "unknown", "webcam"]
+    assert answer.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+
+
+def test_what_is_no_packed_file_is_one_sentence(facet, tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5 here")
+    for name in ("text.h5", "missing.h5"):
+        answer = facet("inspect", name, "--grid", "grid.png", cwd=tmp_path)
+        assert (answer.code, answer.stdout) == (1, "")
+        assert answer.stderr.startswith(f"facet: {name}: ")
+        assert answer.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["text.h5"]

@@ -1,0 +1,152 @@
+"""Packs that cannot be, or are stopped: whole or not at all."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trees import agegender_paths, plant, write
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.progress import Silent
+from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.survivors import survivors_path
+
+PART = ".a.part.h5"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return plant(tmp_path / "tree", agegender_paths(60))
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_an_existing_file_is_refused_unless_it_may_be_overwritten(tree, tmp_path):
+    write(tmp_path, "a.h5", b"old")
+    with pytest.raises(FacetError, match=r"a.h5: exists already, expected a new name or --overwrite"):
+        pack([tree], tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").read_bytes() == b"old"
+    pack([tree], tmp_path / "a.h5", PackOptions(overwrite=True))
+    assert len(HDF5Reader(tmp_path / "a.h5")) == 120
+
+
+def test_what_an_interrupted_pack_left_is_replaced(tree, tmp_path):
+    pack([tree], tmp_path / "clean.h5")
+    write(tmp_path, PART, b"left over" * 100_000)
+    write(tmp_path, survivors_path(Path(PART)).name, b"left over")
+    pack([tree], tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "clean.h5").read_bytes()
+    assert left_in(tmp_path) == ["a.h5", "clean.h5"]
+
+
+class Meddler(Silent):
+    """Does something to the tree when the survey is over and the images are about to be read."""
+
+    def __init__(self, meddle):
+        self.meddle = meddle
+
+    def start(self, what, total):  # noqa: ARG002
+        self.meddle()
+
+
+def test_an_interrupt_leaves_nothing(tree, tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack([tree], tmp_path / "a.h5", progress=Meddler(interrupt))
+    assert left_in(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from hdf5_helper.packer import pack
+from hdf5_helper.progress import Silent
+class Killer(Silent):
+    def advance(self, count, note=""):
+        os.kill(os.getpid(), signal.SIGKILL)
+pack([sys.argv[1]], sys.argv[2], progress=Killer())
+"""
+
+
+def test_a_kill_leaves_no_file_under_the_final_name_and_the_same_command_then_succeeds(tree, tmp_path):
+    pack([tree], tmp_path / "clean.h5")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tree, tmp_path / "a.h5"], check=False, cwd=Path(__file__).parent.parent
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert left_in(tmp_path) == [PART, "clean.h5"]
+    with pytest.raises(FacetError, match="was never finished"):
+        HDF5Reader(tmp_path / PART)
+    pack([tree], tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "clean.h5").read_bytes()
+    assert left_in(tmp_path) == ["a.h5", "clean.h5"]
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("nowhere/a.h5", "no such folder as .*nowhere, expected an existing one"),
+        ("tree", "is a folder, expected the name"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused(tree, tmp_path, target, sentence):
+    with pytest.raises(FacetError, match=sentence):
+        pack([tree], tmp_path / target)
+
+
+def test_several_sources_are_refused(tree, tmp_path):
+    with pytest.raises(FacetError, match="2 sources: this version packs one into a file, expected exactly one"):
+        pack([tree, tree], tmp_path / "a.h5")
+
+
+FULL = """
+import sys
+from pathlib import Path
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.progress import Silent
+tree, disk = sys.argv[1], Path(sys.argv[2])
+class Hog(Silent):
+    def start(self, what, total):
+        with open(disk / "hog", "wb") as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+                    file.flush()
+            except OSError:
+                pass
+for options, progress in ((PackOptions(storage="raw", image_size=(500, 500)), None), (PackOptions(), Hog())):
+    try:
+        pack([tree], disk / "a.h5", options, progress=progress)
+    except FacetError as error:
+        print(error)
+    print(sorted(path.name for path in disk.iterdir()))
+"""
+
+
+def test_a_full_disk_is_one_sentence_before_or_during_the_work_and_leaves_nothing(tree, tmp_path):
+    (tmp_path / "disk").mkdir()
+    script = f'mount -t tmpfs -o size=2m none "$2" && exec "{sys.executable}" -c "$0" "$1" "$2"'
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, FULL, tree, tmp_path / "disk"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
+    assert done.stderr == ""
+    target = tmp_path / "disk" / "a.h5"
+    assert done.stdout.splitlines() == [
+        f"{target}: needs 90.1 MB, but 2.1 MB are free in {target.parent}",
+        "[]",
+        f"{target}: no space left on its file system, so nothing was written",
+        "['hog']",
+    ]

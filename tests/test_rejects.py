@@ -1,0 +1,131 @@
+"""Bad images: left out, listed with a reason, and otherwise without a trace."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from trees import agegender_paths, encoded, picture, plant, write
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packer import PackOptions, pack, plan_pack, plan_survey, write_pack
+from hdf5_helper.progress import Silent
+
+RAW = PackOptions(storage="raw", image_size=(24, 20))
+
+
+BAD = {
+    "combined/aligned/30_F/nm1_rm1_1980-1-1_2010.jpg": encoded(picture(1, 200, 200))[:2000],
+    "combined/aligned/30_F/nm1_rm2_1980-1-1_2010.jpg": b"<html></html>",
+    "combined/valid/99_M/landmark_aligned_face.77.1_a_o.jpg": b"\xff\xd8\xff",
+    "combined/valid/99_M/nm2_rm1_1980-1-1_2010_with_the_longest_name_of_all.gif": b"GIF89a",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return plant(tmp_path / "tree", agegender_paths(60))
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("options", [PackOptions(), RAW], ids=["encoded", "raw"])
+def test_a_tree_with_bad_images_packs_to_the_bytes_of_the_tree_without_them(tree, tmp_path, options):
+    pack([tree], tmp_path / "good.h5", options)
+    for path, data in BAD.items():
+        write(tree, path, data)
+    report = pack([tree], tmp_path / "bad.h5", options)
+    assert (tmp_path / "bad.h5").read_bytes() == (tmp_path / "good.h5").read_bytes()
+    assert [path for path, _reason in report.rejects] == sorted(BAD)
+    assert left_in(tmp_path) == ["bad.h5", "bad.h5.rejects.csv", "good.h5"]
+
+
+@pytest.mark.parametrize("options", [PackOptions(split="0.5,0.2,0.3"), RAW], ids=["encoded", "raw"])
+def test_a_reject_changes_no_other_row(tree, tmp_path, options):
+    for path, data in BAD.items():
+        write(tree, path, data)
+    pack([tree], tmp_path / "bad.h5", options)
+    plan = plan_pack([tree], tmp_path / "dropped.h5", options)
+    rows = tuple(row for row in plan.survey.rows if row.record.path not in BAD)
+    survey = replace(plan.survey, rows=rows)
+    write_pack(plan_survey(survey, tmp_path / "dropped.h5", options))
+    assert (tmp_path / "bad.h5").read_bytes() == (tmp_path / "dropped.h5").read_bytes()
+
+
+def test_survivors_are_the_same_without_copy_file_range(tree, tmp_path, monkeypatch):
+    for path, data in BAD.items():
+        write(tree, path, data)
+    pack([tree], tmp_path / "kernel.h5")
+    monkeypatch.delattr(os, "copy_file_range")
+    pack([tree], tmp_path / "memory.h5")
+    assert (tmp_path / "kernel.h5").read_bytes() == (tmp_path / "memory.h5").read_bytes()
+
+
+def test_rejects_are_listed_with_their_reasons(tree, tmp_path):
+    for path, data in BAD.items():
+        write(tree, path, data)
+    write(tree, "combined/aligned/nobody/a,b.jpg", encoded(picture(3)))
+    pack([tree], tmp_path / "a.h5")
+    formats = "expected JPEG, PNG, WebP, BMP (or --storage raw)"
+    assert (tmp_path / "a.h5.rejects.csv").read_text().splitlines() == [
+        "path,reason",
+        "combined/aligned/30_F/nm1_rm1_1980-1-1_2010.jpg,cannot be decoded: damaged or truncated image data",
+        f'combined/aligned/30_F/nm1_rm2_1980-1-1_2010.jpg,"is no image, {formats}"',
+        '"combined/aligned/nobody/a,b.jpg",lies in no folder AGE_F or AGE_M such as 25_F',
+        "combined/valid/99_M/landmark_aligned_face.77.1_a_o.jpg,cannot be decoded: damaged or truncated image data",
+        f'combined/valid/99_M/nm2_rm1_1980-1-1_2010_with_the_longest_name_of_all.gif,"is GIF, {formats}"',
+    ]
+
+
+def test_a_later_pack_without_rejects_removes_the_old_list(tree, tmp_path):
+    bad = write(tree, next(iter(BAD)), b"x")
+    pack([tree], tmp_path / "a.h5")
+    bad.unlink()
+    pack([tree], tmp_path / "a.h5", PackOptions(overwrite=True))
+    assert left_in(tmp_path) == ["a.h5"]
+
+
+def test_raw_storage_takes_formats_that_encoded_storage_does_not_keep(tmp_path):
+    plant(tmp_path / "t", ["man/a.tiff", "woman/b.png"])
+    assert pack([tmp_path / "t"], tmp_path / "raw.h5", RAW).examples == 2
+    report = pack([tmp_path / "t"], tmp_path / "encoded.h5")
+    assert [path for path, reason in report.rejects if reason.startswith("is TIFF, expected")] == ["man/a.tiff"]
+
+
+def test_no_good_image_at_all_is_an_error_that_leaves_nothing(tmp_path):
+    write(tmp_path / "t", "man/a.jpg", b"x")
+    write(tmp_path / "t", "woman/b.jpg", b"y")
+    with pytest.raises(
+        FacetError, match="holds no image that can be packed with a label; the first of 2 rejects, man/a"
+    ):
+        pack([tmp_path / "t"], tmp_path / "a.h5")
+    assert left_in(tmp_path) == []
+
+
+class Meddler(Silent):
+    """Does something to the tree when the survey is over and the images are about to be read."""
+
+    def __init__(self, meddle):
+        self.meddle = meddle
+
+    def start(self, what, total):  # noqa: ARG002
+        self.meddle()
+
+
+def test_images_that_change_after_the_survey_are_rejects(tree, tmp_path):
+    grown, gone, touched, *_ = (tree / path for path in agegender_paths(60))
+
+    def meddle():
+        grown.write_bytes(grown.read_bytes() + b"x")
+        gone.unlink()
+        os.utime(touched, ns=(0, 0))
+
+    report = pack([tree], tmp_path / "a.h5", progress=Meddler(meddle))
+    assert sorted(reason for _path, reason in report.rejects) == [
+        "cannot be read: No such file or directory",
+        "has changed since the tree was listed",
+        "has changed since the tree was listed",
+    ]
+    assert report.examples == 117

@@ -1,0 +1,186 @@
+"""Layouts: what is read from folders and file names."""
+
+import os
+
+import pytest
+from trees import plant, write
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.options import SourceOptions
+from hdf5_helper.records import Listing
+from hdf5_helper.sources import read_source
+
+
+def facts(listing: Listing) -> list[tuple[object, ...]]:
+    return [(record.path, dict(record.labels), record.subject) for record in listing.records]
+
+
+def test_afad_reads_age_and_gender_from_folders_and_the_subject_from_the_file_name(tmp_path):
+    plant(tmp_path, ["25/111/400-1.jpg", "25/112/plain.jpg", "40/112/401-0.png"])
+    listing = read_source(tmp_path)
+    assert listing.layout == "afad"
+    assert facts(listing) == [
+        ("25/111/400-1.jpg", {"gender": 0, "age": 25.0, "age_group": 4}, "400"),
+        ("25/112/plain.jpg", {"gender": 1, "age": 25.0, "age_group": 4}, None),
+        ("40/112/401-0.png", {"gender": 1, "age": 40.0, "age_group": 5}, "401"),
+    ]
+
+
+def test_another_afad_code_is_a_reject_and_never_a_gender(tmp_path):
+    plant(tmp_path, ["25/111/a.jpg", "25/113/b.jpg", "c.jpg", "999/112/d.jpg"])
+    listing = read_source(tmp_path)
+    assert [record.path for record in listing.records] == ["25/111/a.jpg"]
+    assert dict(listing.rejects) == {
+        "25/113/b.jpg": "gender code '113': expected 111 (male) or 112 (female)",
+        "c.jpg": "lies in no folder AGE/111 or AGE/112",
+        "999/112/d.jpg": "age '999': expected years from 0 to 130",
+    }
+
+
+AGEGENDER = [
+    "combined/aligned/25_F/nm0000382_rm1948290560_1960-7-19_2009.jpg",
+    "combined/aligned/03_M/531_1960-07-19_2009.jpg",
+    "combined/valid/07_F/landmark_aligned_face.84.11438868715_c0_o.jpg",
+    "combined/valid/07_F/somebody.jpg",
+]
+
+
+def test_agegender_reads_origin_and_person_from_the_file_name(tmp_path):
+    listing = read_source(plant(tmp_path, AGEGENDER))
+    assert listing.layout == "agegender"
+    assert listing.official
+    assert {record.path: (record.subject, dict(record.groups), record.split) for record in listing.records} == {
+        AGEGENDER[0]: ("imdb/nm0000382", {"origin": "imdb"}, 0),
+        AGEGENDER[1]: ("wiki/531", {"origin": "wiki"}, 0),
+        AGEGENDER[2]: ("adience/84", {"origin": "adience"}, 2),
+        AGEGENDER[3]: (None, {}, 2),
+    }
+    assert [dict(record.labels) for record in listing.records if record.path == AGEGENDER[2]] == [
+        {"gender": 1, "age": 7.0}  # 7 lies between Adience's groups 4-6 and 8-13
+    ]
+
+
+@pytest.mark.parametrize(
+    ("below", "count", "official"), [(".", 4, True), ("combined", 4, True), ("combined/valid", 2, False)]
+)
+def test_agegender_may_be_given_by_its_parent_or_by_one_child(tmp_path, below, count, official):
+    listing = read_source(plant(tmp_path, AGEGENDER) / below)
+    assert (listing.layout, len(listing.records), listing.official) == ("agegender", count, official)
+    assert official or {record.split for record in listing.records} == {None}
+
+
+@pytest.mark.parametrize("names", [("man", "woman"), ("MALE", "Female"), ("m", "F"), ("m", "w")])
+def test_folders_with_words_for_gender_are_gender(tmp_path, names):
+    listing = read_source(plant(tmp_path, [f"{names[0]}/a.jpg", f"{names[1]}/b.jpg"]))
+    assert {record.path[-5:]: dict(record.labels) for record in listing.records} == {
+        "a.jpg": {"gender": 0},
+        "b.jpg": {"gender": 1},
+    }
+
+
+def test_folders_with_other_words_are_classes_of_the_named_label(tmp_path):
+    plant(tmp_path, ["happy/deep/a.jpg", "sad/b.jpg", "stray.jpg"])
+    listing = read_source(tmp_path, options=SourceOptions(label_name="mood"))
+    assert [(record.path, dict(record.labels)) for record in listing.records] == [
+        ("happy/deep/a.jpg", {"mood": "happy"}),
+        ("sad/b.jpg", {"mood": "sad"}),
+    ]
+    assert listing.rejects == (("stray.jpg", "lies in no class folder"),)
+
+
+def test_folder_words_can_be_mapped_to_gender(tmp_path):
+    options = SourceOptions(value_map={"gender": {"Damen": "female", "Herren": "male"}})
+    listing = read_source(plant(tmp_path, ["Damen/a.jpg", "Herren/b.jpg"]), options=options)
+    assert [dict(record.labels) for record in listing.records] == [{"gender": 1}, {"gender": 0}]
+
+
+def test_folders_train_and_test_above_the_classes_are_the_official_split(tmp_path):
+    listing = read_source(plant(tmp_path, ["train/man/a.jpg", "val/man/b.jpg", "test/woman/c.jpg"]))
+    assert listing.official
+    assert [(record.split, dict(record.labels)) for record in listing.records] == [
+        (2, {"gender": 1}),
+        (0, {"gender": 0}),
+        (1, {"gender": 0}),
+    ]
+
+
+def test_one_class_folder_is_refused(tmp_path):
+    with pytest.raises(FacetError, match=r"one class folder \(happy\), expected one a class, at least two"):
+        read_source(plant(tmp_path, ["happy/a.jpg"]))
+
+
+def test_files_without_an_image_suffix_are_ignored_and_counted(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/b.JPG"])
+    write(tmp_path, "man/Thumbs.db", b"x")
+    write(tmp_path, "README", b"x")
+    listing = read_source(tmp_path)
+    assert (len(listing.records), listing.rejects, listing.ignored) == (2, (), 2)
+
+
+def test_a_loop_of_links_ends(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/b.jpg"])
+    (tmp_path / "man" / "loop").symlink_to(tmp_path)
+    (tmp_path / "woman" / "self").symlink_to(".")
+    assert [record.path for record in read_source(tmp_path).records] == ["man/a.jpg", "woman/b.jpg"]
+
+
+def test_linked_class_folders_are_followed(tmp_path):
+    plant(tmp_path / "far", ["x/a.jpg", "y/b.jpg"])
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "man").symlink_to(tmp_path / "far" / "x")
+    (tmp_path / "tree" / "woman").symlink_to(tmp_path / "far" / "y")
+    assert [record.path for record in read_source(tmp_path / "tree").records] == ["man/a.jpg", "woman/b.jpg"]
+
+
+def test_paths_that_are_no_utf_8_are_kept(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/man"
+    (tmp_path / "man").mkdir()
+    plant(tmp_path, ["woman/b.jpg"])
+    with open(folder + b"/caf\xe9.jpg", "wb") as file:
+        file.write((tmp_path / "woman" / "b.jpg").read_bytes())
+    assert [os.fsencode(record.path) for record in read_source(tmp_path).records] == [
+        b"man/caf\xe9.jpg",
+        b"woman/b.jpg",
+    ]
+
+
+@pytest.mark.parametrize("layout", ["adience", "celeba", "utkface"])
+def test_layouts_of_later_versions_are_recognised_and_refused(sample_tree, layout):
+    tree = sample_tree(layout, count=30)
+    for asked in ("auto", layout):
+        with pytest.raises(FacetError, match=f"layout {layout} is not read by this version"):
+            read_source(tree, asked)
+
+
+@pytest.mark.parametrize("layout", ["afad", "agegender", "folders", "manifest"])
+def test_auto_recognises_the_drawn_trees_even_with_mess(sample_tree, layout):
+    listing = read_source(sample_tree(layout, count=60, mess=True))
+    assert listing.layout == layout
+    assert len(listing.records) >= 55
+
+
+def test_a_tree_that_nobody_knows_is_one_sentence(tmp_path):
+    with pytest.raises(FacetError, match="no such folder, expected a tree of labelled images"):
+        read_source(tmp_path / "missing")
+    with pytest.raises(FacetError, match="holds no image among 0 files"):
+        read_source(tmp_path)
+    plant(tmp_path, ["a.jpg"])
+    with pytest.raises(FacetError, match=r"layout not recognised, expected one of .*folders named by --layout"):
+        read_source(tmp_path)
+    with pytest.raises(FacetError, match=r"--layout 'afda': expected one of .* \(did you mean 'afad'\?\)"):
+        read_source(tmp_path, "afda")
+
+
+def test_the_real_trees_give_what_their_folders_say(real_data):
+    listing = read_source(real_data("agegender_cleaned"))
+    assert (listing.layout, len(listing.records), listing.rejects) == ("agegender", 4000, ())
+    assert [record.split for record in listing.records].count(2) == 800
+    afad = read_source(real_data("afad_layout"))
+    genders = [record.labels["gender"] for record in afad.records]
+    ages = [record.labels["age"] for record in afad.records]
+    assert (afad.layout, genders.count(0), genders.count(1), min(ages), max(ages)) == ("afad", 639, 861, 15, 72)
+    portraits = read_source(real_data("portraits"))
+    assert {(record.path.split("/")[0], record.labels["gender"]) for record in portraits.records} == {
+        ("man", 0),
+        ("woman", 1),
+    }
