@@ -34,6 +34,10 @@ def pictures(folder):
     return sorted(path for path in folder.rglob("*") if path.suffix == ".jpg")
 
 
+def csv_rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def test_the_whole_path_runs_on_a_few_real_faces(facet, real_data, tmp_path):
     tree = real_data("agegender_cleaned")
     narrow = ("--backbone", "mobilenet_v2", "--weights", "none", "--set", "backbone_arguments={alpha: 0.35}")
@@ -47,7 +51,7 @@ def test_the_whole_path_runs_on_a_few_real_faces(facet, real_data, tmp_path):
     ):
         answer = facet(*command, cwd=tmp_path)
         assert (answer.code, answer.stderr) == (0, ""), command
-    rows = list(csv.DictReader((tmp_path / "out.csv").open()))
+    rows = csv_rows(tmp_path / "out.csv")
     assert len(rows) == len(pictures(tree / "combined/valid/25_F"))
     assert json.loads((tmp_path / "few.json").read_text())["parity"]
 
@@ -93,10 +97,7 @@ def test_the_graph_equals_the_keras_model_on_every_picture(facet, trained, real_
     valid = real_data("agegender_cleaned") / "combined/valid"
     assert facet("export", "real", "real.pb", cwd=trained).code == 0
     assert facet("predict", "real.pb", valid, "--csv", "out.csv", cwd=trained).code == 0
-    rows = {
-        Path(row["path"]).name: float(row["gender_female_probability"])
-        for row in csv.DictReader((trained / "out.csv").open())
-    }
+    rows = {Path(row["path"]).name: float(row["gender_female_probability"]) for row in csv_rows(trained / "out.csv")}
     best = json.loads((trained / "history/real/checkpoints/best.json").read_text())["checkpoint"]
     model = keras.models.load_model(trained / "history/real/checkpoints" / best)
     paths = pictures(valid)
