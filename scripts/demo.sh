@@ -16,16 +16,23 @@ mkdir -p "$folder"
 cd "$folder"
 touch "$mark"
 
+# Prints a command as it can be copied into a shell.
+show() {
+    printf '$'
+    printf ' %q' "$@"
+    echo
+}
+
 run() {
     echo
-    echo "\$ $*"
+    show "$@"
     "$@"
 }
 
 # Trains in the background and kills the process with SIGKILL as soon as a first checkpoint is complete.
 run_and_kill() {
     echo
-    echo "\$ $*"
+    show "$@"
     "$@" &
     local process=$!
     while kill -0 "$process" 2>/dev/null && [ ! -e history/demo/checkpoints/latest.json ]; do
@@ -37,12 +44,12 @@ run_and_kill() {
     echo "# The training was killed with SIGKILL at its first checkpoint: $(ls history/demo/checkpoints)"
 }
 
-run facet sample faces --layout agegender --count 1200 --image-size 64
+run facet sample faces --layout agegender --count 2000 --image-size 64
 run facet pack faces faces.h5
 run facet inspect faces.h5 --grid faces.png
 run_and_kill facet train faces.h5 --run demo --label gender --backbone mobilenet --weights none --image-size 64 \
-    --batch-size 32 --warm-up-epochs 2 --fine-tuning-epochs 8 --fine-tuning-learning-rate 0.0005 \
-    --trainable-layers all --checkpoint-every 1
+    --set 'backbone_arguments={alpha: 0.5}' --batch-size 16 --warm-up-epochs 1 --fine-tuning-epochs 10 \
+    --fine-tuning-learning-rate 0.001 --trainable-layers all --checkpoint-every 1
 run facet train --resume demo
 run facet evaluate demo
 run facet export demo demo.pb
@@ -51,7 +58,7 @@ run facet predict demo.pb "${pictures[0]}"
 
 echo
 echo "Everything lies in $PWD:"
-echo "  faces/         1,200 drawn pictures; nobody real is shown"
+echo "  faces/         2,000 drawn pictures; nobody real is shown"
 echo "  faces.h5       the packed dataset; faces.png shows examples"
 echo "  history/demo/  the run: checkpoints, epochs.csv, curves.png, evaluation"
 echo "  demo.pb        the frozen graph, demo.json what other programs must know about it"

@@ -15,12 +15,12 @@ _LAST = ("seconds", "images_per_second")
 def columns(rows: list[Row]) -> list[str]:
     """Gives the columns of `epochs.csv`: place, training, validation, time."""
     names = [name for row in rows for name in row if name not in (*_FIRST, *_LAST)]
-    order = sorted(dict.fromkeys(names), key=_place)
+    order = sorted(dict.fromkeys(names), key=column_place)
     return [*_FIRST, *order, *_LAST]
 
 
-def _place(column: str) -> tuple[bool, bool, bool]:
-    """Sorts training before validation, then the loss, the losses of labels, the metrics."""
+def column_place(column: str) -> tuple[bool, bool, bool]:
+    """Gives a sort key: training before validation, then the loss, the losses of labels, the metrics."""
     name = column.removeprefix("val_")
     return column != name, name != "loss", not name.endswith("loss")
 

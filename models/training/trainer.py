@@ -11,6 +11,7 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say, Silent, no_words
 from models.heads import Head
 from models.training.feeding import Batch
+from models.training.history import column_place
 from models.training.keeper import CheckpointKeeper
 from models.training.phases import FINE_TUNING, Phase
 from models.training.state import Row, TrainingState, averages
@@ -153,4 +154,4 @@ class Trainer:
 
 
 def _figures(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return ", ".join(f"{name} {values[name]:.4f}" for name in sorted(values, key=column_place))
