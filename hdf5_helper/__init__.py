@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hdf5_helper.generator import HDF5Generator
     from hdf5_helper.packer import PackOptions, pack
     from hdf5_helper.reader import HDF5Reader
-    from hdf5_helper.write_data import split_by_age, split_by_gender, write_data_to_hdf5
+    from hdf5_helper.walkthrough import split_by_age, split_by_gender, write_data_to_hdf5
 
 _MODULES = {
     "FacetError": "errors",
@@ -19,9 +19,9 @@ _MODULES = {
     "HDF5Reader": "reader",
     "PackOptions": "packer",
     "pack": "packer",
-    "split_by_age": "write_data",
-    "split_by_gender": "write_data",
-    "write_data_to_hdf5": "write_data",
+    "split_by_age": "walkthrough",
+    "split_by_gender": "walkthrough",
+    "write_data_to_hdf5": "walkthrough",
 }
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -41,6 +41,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def folder_made(folder: Path) -> Iterator[None]:
+    """Makes `folder` and what is missing above it; on any failure those that it made are removed, if empty."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for place in missing:
+            with suppress(OSError):  # what somebody else put there stays
+                place.rmdir()
         raise
 
 

@@ -31,7 +31,10 @@ ENCODED_FORMATS = ("JPEG", "PNG", "WebP", "BMP")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 _EXIF_ORIENTATION = 0x0112
-_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+# What stands in a file of each format that may have EXIF data; anywhere, since WebP keeps it behind the image and PNG
+# may. ImageMagick writes it into PNG as text. TIFF is not here: OpenCV turns it upright whatever it is told.
+_EXIF_MARKS = {"JPEG": (b"Exif",), "PNG": (b"eXIf", b"Raw profile type exif"), "WebP": (b"EXIF",)}
+_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def image_format(data: bytes) -> str:
@@ -42,8 +45,11 @@ def image_format(data: bytes) -> str:
 
 
 def exif_orientation(data: bytes) -> int:
-    """Gives the EXIF orientation of an image file, 1–8 (1 where it has none; CIPA DC-008, tag 0x0112)."""
-    if not any(mark in data[:65536] for mark in (b"Exif", b"eXIf", b"EXIF")):
+    """Gives the EXIF orientation that is left to apply after decoding, 1–8 (CIPA DC-008, tag 0x0112).
+
+    It is 1 where an image has none, and for TIFF, which the decoder turns itself.
+    """
+    if not any(mark in data for mark in _EXIF_MARKS.get(image_format(data), ())):
         return 1
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -83,7 +89,7 @@ def decode(data: bytes | memoryview | UInt8Array, orientation: int = 1) -> UInt8
         raise FacetError(f"cannot be decoded: {error.err}") from None
     if pixels is None:
         raise FacetError("cannot be decoded: damaged or truncated image data")
-    return orient(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), orientation)
+    return orient(np.asarray(pixels, np.uint8), orientation)
 
 
 def decode_file(data: bytes) -> UInt8Array:

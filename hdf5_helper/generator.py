@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.file_format import SPLIT_NAMES
 from hdf5_helper.labels import known
 from hdf5_helper.order import Indices, Order
 from hdf5_helper.reader import HDF5Reader
@@ -27,6 +28,9 @@ def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indic
         split: `train`, `validation`, `test` or `all`.
         labels: names; one that the file does not have is refused.
     """
+    choices = (*SPLIT_NAMES, "all")
+    if split not in choices:
+        raise FacetError(f"{reader.path}: has no split {split!r}, {did_you_mean(split, choices)}")
     for label in labels:
         if label not in reader.label_names:
             raise FacetError(f"{reader.path}: has no label {label!r}, {did_you_mean(label, reader.label_names)}")
@@ -50,6 +54,7 @@ class HDF5Generator:
         batch_size: the global batch, divisible by `replicas`.
         labels: names of labels, or one name.
         image_size: (height, width); by default the file's own.
+        fit: `stretch`, `crop` or `pad`; by default the file's own.
         shuffle: `full`, `blocks` (for files larger than memory) or None.
         seed: chooses the order.
         replica: which of the `replicas` this generator serves, from 0.
@@ -65,6 +70,7 @@ class HDF5Generator:
         labels: str | tuple[str, ...] = ("gender",),
         *,
         image_size: tuple[int, int] | None = None,
+        fit: str | None = None,
         shuffle: str | None = "full",
         seed: int = 0,
         replica: int = 0,
@@ -78,7 +84,7 @@ class HDF5Generator:
             )
         self.single = isinstance(labels, str)
         self.labels = (labels,) if isinstance(labels, str) else tuple(labels)
-        self.reader = HDF5Reader(path, image_size=image_size)
+        self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
         self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
         rows = known_rows(self.reader, split, self.labels)
         self.order = Order(rows, batch_size, seed, shuffle, self.reader.block_rows)
@@ -109,19 +115,37 @@ class HDF5Generator:
         return self.reader.read(indices), {label: values[indices] for label, values in self._values.items()}
 
     def __iter__(self) -> Iterator[tuple[Images, Any]]:
-        """Goes on from the present state; the state moves when a batch is handed out."""
-        while self.epochs is None or self._epoch <= self.epochs:
-            images, labels = self.read(self.indices(self._epoch, self._step))
-            self._advance()
-            yield images, labels[self.labels[0]] if self.single else labels
+        """Goes on from the present state, which moves when a batch is handed out.
 
-    def _advance(self) -> None:
-        self._step += 1
-        if self._step == self.steps_per_epoch:
-            self._epoch, self._step = self._epoch + 1, 0
+        So a loop that was left is gone on with by the next one, and after the last of `epochs` there is nothing more
+        until `seek` or `restore`.
+        """
+        while self.epochs is None or self._epoch <= self.epochs:
+            batch = self.batch(self._epoch, self._step)
+            self._epoch, self._step = self._after(self._epoch, self._step)
+            yield batch
+
+    def batches(self, epoch: int, step: int) -> Iterator[tuple[Images, Any]]:
+        """Gives the batches from (epoch, step) to the end of `epochs`; the generator's own state stays as it is."""
+        while self.epochs is None or epoch <= self.epochs:
+            yield self.batch(epoch, step)
+            epoch, step = self._after(epoch, step)
+
+    def batch(self, epoch: int, step: int) -> tuple[Images, Any]:
+        """Gives this replica's images and labels at (epoch from 1, step from 0), as iterating gives them."""
+        images, labels = self.read(self.indices(epoch, step))
+        return images, labels[self.labels[0]] if self.single else labels
+
+    def _after(self, epoch: int, step: int) -> tuple[int, int]:
+        """Gives the place behind a place."""
+        return (epoch, step + 1) if step + 1 < self.steps_per_epoch else (epoch + 1, 0)
 
     def state(self) -> dict[str, int]:
-        """Gives all that a later generator needs to go on: three integers."""
+        """Gives all that a later generator needs to go on: three integers.
+
+        It follows the batches handed out by iterating this generator itself. What runs ahead of its user, such as a
+        prefetching wrapper, moves it ahead; `dataset` and `batches` do not move it at all.
+        """
         return {"seed": self.order.seed, "epoch": self._epoch, "step": self._step}
 
     def restore(self, state: dict[str, int]) -> None:
@@ -139,7 +163,11 @@ class HDF5Generator:
         self._epoch, self._step = epoch, step
 
     def dataset(self) -> "tf.data.Dataset":
-        """Gives the same batches as a tf.data.Dataset, starting at the present state."""
+        """Gives the same batches as a tf.data.Dataset.
+
+        Each iteration of it begins where the generator stands now and ends after `epochs`; `state` does not follow it,
+        since tf.data reads ahead.
+        """
         from hdf5_helper.pipeline import dataset
 
         return dataset(self)

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hdf5_helper.cores import available_cores
+
 Values = dict[str, Any]
 
 #: Packages whose versions matter for a result; TensorFlow goes by one of two names.
@@ -76,16 +78,9 @@ def cpu(cpuinfo: str | None = None) -> Values:
     return {
         "model": model[1].strip() if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "usable_cores": usable_cores(),
+        "usable_cores": available_cores(),
         "features": {name: None if present is None else bool(present & set(of)) for name, of in _FEATURES.items()},
     }
-
-
-def usable_cores() -> int:
-    """Gives how many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory(meminfo: str | None = None) -> Values:

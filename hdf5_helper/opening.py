@@ -8,16 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper import seal
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_bytes import FileBytes, open_bytes
-from hdf5_helper.index import Index, check_places, images_digest, index_digest, read_index
-from hdf5_helper.path_bytes import path_text
+from hdf5_helper.file_format import path_text
+from hdf5_helper.members import check_members, check_ranges
+from hdf5_helper.positional import FileBytes, open_bytes
 from hdf5_helper.seal import Seal
+from hdf5_helper.structure import (
+    REMEDY,
+    Structure,
+    check_places,
+    images_digest,
+    index_digest,
+    opened,
+    read_structure,
+)
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_REMEDY = "pack it again or restore it from a copy"
 
 
 @dataclass(frozen=True)
@@ -26,14 +34,14 @@ class SealedFile:
 
     Attributes:
         path: the file.
-        index: structure.
+        structure: what lies where.
         attributes: root attributes as Python values.
         seal: digests.
         data: its bytes.
     """
 
     path: Path
-    index: Index
+    structure: Structure
     attributes: Mapping[str, Any]
     seal: Seal
     data: FileBytes
@@ -46,17 +54,21 @@ def open_sealed(path: Path) -> SealedFile:
         FacetError: no such file, not HDF5, not Facet's, another major version, unfinished, truncated or damaged.
     """
     check_signature(path)
-    index = read_index(path)
-    attributes = {name: python_value(value) for name, value in index.attributes[""].items()}
-    _check_kind(path, attributes)
+    with opened(path) as file:
+        # a file of another kind or version may be laid out in any way, so these come first
+        _check_kind(path, file.attrs)
+        structure = read_structure(file)
+    attributes = {name: python_value(value) for name, value in structure.attributes[""].items()}
     data = open_bytes(path)
     try:
-        check_places(path, index, data.size)
-        sealed = _check_seal(path, index, data)
+        check_places(path, structure, data.size)
+        sealed = _check_seal(path, structure, data)
+        check_members(path, structure, attributes)
+        check_ranges(path, structure, data)
     except BaseException:
         data.close()
         raise
-    return SealedFile(path, index, attributes, sealed, data)
+    return SealedFile(path, structure, attributes, sealed, data)
 
 
 def check_signature(path: Path) -> None:
@@ -73,7 +85,7 @@ def check_signature(path: Path) -> None:
     # superblock version 2 or 3: the end of the file is the 8 bytes from byte 28 (HDF5 file format specification)
     stored = int.from_bytes(head[28:36], "little")
     if len(head) < 48 or (head[8] in (2, 3) and size < stored):
-        raise FacetError(f"{path}: is truncated: {size:,} bytes of {max(stored, 48):,}; {_REMEDY}")
+        raise FacetError(f"{path}: is truncated: {size:,} bytes of {max(stored, 48):,}; {REMEDY}")
 
 
 def python_value(value: Any) -> Any:
@@ -86,25 +98,29 @@ def python_value(value: Any) -> Any:
 
 
 def _check_kind(path: Path, attributes: Mapping[str, Any]) -> None:
-    if attributes.get(names.ATTRIBUTE_FORMAT) != names.FORMAT:
+    if python_value(attributes.get(names.ATTRIBUTE_FORMAT)) != names.FORMAT:
         raise FacetError(f"{path}: is HDF5 but not of Facet's format, expected a file made by `facet pack`")
-    version = attributes.get(names.ATTRIBUTE_VERSION)
+    version = python_value(attributes.get(names.ATTRIBUTE_VERSION))
     if not isinstance(version, tuple) or version[:1] != names.VERSION[:1]:
         found = ".".join(map(str, version)) if isinstance(version, tuple) else version
         raise FacetError(f"{path}: has format version {found}, expected {names.VERSION[0]}.x, which this program reads")
 
 
-def _check_seal(path: Path, index: Index, data: FileBytes) -> Seal:
-    if names.SEAL not in index.dsets or names.CHECKSUM not in index.dsets:
-        raise FacetError(f"{path}: its index is damaged: no seal or no checksums; {_REMEDY}")
+def _check_seal(path: Path, structure: Structure, data: FileBytes) -> Seal:
+    if names.SEAL not in structure.dsets or names.CHECKSUM not in structure.dsets:
+        raise FacetError(f"{path}: its index is damaged: no seal or no checksums; {REMEDY}")
     try:
-        sealed = seal.unpack(index.column(names.SEAL, data).tobytes())
+        sealed = seal.unpack(structure.column(names.SEAL, data).tobytes())
     except FacetError as reason:
-        raise FacetError(f"{path}: {reason}; {_REMEDY}") from None
+        raise FacetError(f"{path}: {reason}; {REMEDY}") from None
+    version = tuple(structure.attributes[""][names.ATTRIBUTE_VERSION].tolist())
+    if sealed.version != version:
+        was, says = (".".join(map(str, numbers)) for numbers in (sealed.version, version))
+        raise FacetError(f"{path}: was sealed as version {was}, but its attribute says {says}; {REMEDY}")
     if sealed.file_size != data.size:
-        raise FacetError(f"{path}: has {data.size:,} bytes but was sealed with {sealed.file_size:,}; {_REMEDY}")
-    if images_digest(index, data) != sealed.images_digest:
-        raise FacetError(f"{path}: its checksums are damaged; {_REMEDY}")
-    if index_digest(index, data) != sealed.index_digest:
-        raise FacetError(f"{path}: its index is damaged, labels or paths are not as sealed; {_REMEDY}")
+        raise FacetError(f"{path}: has {data.size:,} bytes but was sealed with {sealed.file_size:,}; {REMEDY}")
+    if images_digest(structure, data) != sealed.images_digest:
+        raise FacetError(f"{path}: its checksums are damaged; {REMEDY}")
+    if index_digest(structure, data) != sealed.index_digest:
+        raise FacetError(f"{path}: its index is damaged, labels or paths are not as sealed; {REMEDY}")
     return sealed

@@ -1,15 +1,14 @@
 """What `facet pack` can be asked for; wrong values are refused here, before any work."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.file_format import STORAGES
+from hdf5_helper.file_layout import Attribute
 from hdf5_helper.fit import FITS
-from hdf5_helper.format import STORAGES
 from hdf5_helper.labels import RESERVED_LABELS
-from hdf5_helper.layout import Attribute
-from hdf5_helper.option_text import parse_parts
 
 #: Parts of a random split: train, validation, test.
 DEFAULT_PARTS = (0.64, 0.16, 0.2)
@@ -19,7 +18,7 @@ SPLIT_UNITS = ("subject", "image")
 #: Raw pixels need a size; 150 is what the AFAD recipes train on.
 DEFAULT_RAW_SIZE = (150, 150)
 
-_NAME = re.compile(r"[\w.-]+")
+_NAME = re.compile(r"[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -27,24 +26,38 @@ class SourceOptions:
     """How labels are read.
 
     Attributes:
-        label_name: name of a class label whose names are folders.
+        label_name: name of the class label that folders are; None takes gender where the folders are words for it, else
+            `class`.
         value_map: for a label, what its written values mean: {"gender": {"W": "female"}}.
         columns: for a role or label of a manifest, its column: {"path": "file"}.
         groups: columns of a manifest that are groups.
     """
 
-    label_name: str = "class"
+    label_name: str | None = None
     value_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses names that HDF5 or the format cannot hold."""
-        check_name("--label-name", self.label_name)
+        names = () if self.label_name is None else (self.label_name,)
+        for option, given in (("--label-name", names), ("--columns", self.columns), ("--groups", self.groups)):
+            for name in given:
+                check_name(option, name)
         if self.label_name in RESERVED_LABELS:
             raise FacetError(f"--label-name {self.label_name!r}: this name has a meaning of its own, expected another")
-        for group in self.groups:
-            check_name("--groups", group)
+        if "attributes" in map(str.lower, self.columns):
+            raise FacetError("--columns attributes: a manifest cannot give this label, expected another name")
+
+    def given(self) -> tuple[str, ...]:
+        """Gives the options that were asked for, as the command line writes them."""
+        values = {
+            "--label-name": self.label_name is not None,
+            "--map": self.value_map,
+            "--columns": self.columns,
+            "--groups": self.groups,
+        }
+        return tuple(option for option, value in values.items() if value)
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class PackOptions:
     fraction: float = 1.0
     limit: int | None = None
     seed: int = 0
-    label_name: str = "class"
+    label_name: str | None = None
     value_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
@@ -152,6 +165,50 @@ class PackOptions:
 
 
 def check_name(option: str, name: str) -> None:
-    """Refuses a name of a label or group that has other characters than letters, digits and `_.-`."""
+    """Refuses a name of a label or group that HDF5 would read as a path, such as `a/b` or `.`."""
     if not _NAME.fullmatch(name):
-        raise FacetError(f"{option} {name!r}: expected letters, digits and the signs _ . - only")
+        raise FacetError(f"{option} {name!r}: expected letters, digits, _ . - only, and no dot first")
+
+
+def parse_parts(text: str) -> tuple[float, float, float]:
+    """Reads `0.64,0.16,0.2`.
+
+    Raises:
+        FacetError: not three numbers from 0 to 1 with the sum 1.
+    """
+    try:
+        parts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        parts = ()
+    if len(parts) != 3 or not all(0 <= part <= 1 for part in parts) or abs(sum(parts) - 1) > 1e-6:
+        raise FacetError(f"--split {text!r}: expected `official`, or three parts with the sum 1 such as 0.64,0.16,0.2")
+    return parts
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Reads `path=file,age=AGE` as {"path": "file", "age": "AGE"}."""
+    return {} if text is None else _pairs("--columns", text, text)
+
+
+def parse_groups(text: str | None) -> tuple[str, ...]:
+    """Reads `race,camera`."""
+    return () if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_maps(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Reads several `gender:W=female,M=male` as {"gender": {"W": "female", "M": "male"}}."""
+    maps: dict[str, dict[str, str]] = {}
+    for text in texts:
+        label, colon, rest = text.partition(":")
+        if not colon or not label.strip():
+            raise FacetError(f"--map {text!r}: expected LABEL:WRITTEN=MEANT such as gender:W=female,M=male")
+        maps.setdefault(label.strip(), {}).update(_pairs("--map", text, rest))
+    return maps
+
+
+def _pairs(option: str, whole: str, text: str) -> dict[str, str]:
+    """Reads `a=b,c=d`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(key.strip() and equals and value.strip() for key, equals, value in pairs):
+        raise FacetError(f"{option} {whole!r}: expected pairs such as a=b,c=d")
+    return {key.strip(): value.strip() for key, _equals, value in pairs}

@@ -5,6 +5,7 @@ Rackoff, 1988) over splitmix64 on the smallest even number of bits that holds n,
 lies below n (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ Indices = NDArray[np.int64]
 
 #: `full` permutes all rows; `blocks` permutes blocks of rows and shuffles inside a window of them; None keeps order.
 SHUFFLES = ("full", "blocks")
+
+_Network = Callable[[UInt64Array, int, UInt64Array], UInt64Array]
 
 _ROUNDS = 8
 _WINDOW_BLOCKS = 8  # blocks read and mixed at a time: 8 × 4 MB stay in the page cache of any machine
@@ -33,12 +36,28 @@ def permute(key: int, n: int, positions: Indices) -> Indices:
     Returns:
         int64 (k,), each in [0, n); different positions give different values.
     """
+    half, keys = _network(key, n)
+    return _walk(keys, half, n, positions, _feistel)
+
+
+def positions_of(key: int, n: int, values: Indices) -> Indices:
+    """Gives where in the permutation of `permute` the `values` stand: its inverse, of the same types."""
+    half, keys = _network(key, n)
+    return _walk(keys[::-1], half, n, values, _feistel_back)
+
+
+def _network(key: int, n: int) -> tuple[int, UInt64Array]:
+    """Gives the bits of one half and the keys of the rounds."""
     half = max(1, ((n - 1).bit_length() + 1) // 2)
-    keys = splitmix64(np.uint64(hash_integer(key)) + np.arange(_ROUNDS, dtype=np.uint64))
-    values = _feistel(keys, half, positions.astype(np.uint64))
+    return half, splitmix64(np.uint64(hash_integer(key)) + np.arange(_ROUNDS, dtype=np.uint64))
+
+
+def _walk(keys: UInt64Array, half: int, n: int, starts: Indices, network: _Network) -> Indices:
+    """Sends `starts` through the network until all lie below n."""
+    values = network(keys, half, starts.astype(np.uint64))
     outside = np.flatnonzero(values >= n)
     while outside.size:
-        values[outside] = _feistel(keys, half, values[outside])
+        values[outside] = network(keys, half, values[outside])
         outside = outside[values[outside] >= n]
     return values.astype(np.int64)
 
@@ -48,6 +67,15 @@ def _feistel(keys: UInt64Array, half: int, values: UInt64Array) -> UInt64Array:
     left, right = values >> shift, values & mask
     for key in keys:
         left, right = right, left ^ (splitmix64(right ^ key) & mask)
+    return np.asarray((left << shift) | right)
+
+
+def _feistel_back(keys: UInt64Array, half: int, values: UInt64Array) -> UInt64Array:
+    """Undoes `_feistel`; the keys come in the opposite order."""
+    mask, shift = np.uint64((1 << half) - 1), np.uint64(half)
+    left, right = values >> shift, values & mask
+    for key in keys:
+        left, right = right ^ (splitmix64(left ^ key) & mask), left
     return np.asarray((left << shift) | right)
 
 
@@ -100,16 +128,42 @@ class Order:
         return self.rows[positions]
 
     def _by_blocks(self, epoch: int, positions: Indices) -> Indices:
+        """Mixes the rows inside each window of eight permuted blocks; works out only the blocks that are wanted."""
         n, key = len(self.rows), hash_integer(self.seed, epoch)
-        count = -(-n // self.block_rows)
-        blocks = permute(key, count, np.arange(count, dtype=np.int64))
-        starts = np.concatenate([[0], np.cumsum(np.minimum(self.block_rows, n - blocks * self.block_rows))])
-        edges = np.append(starts[:-1:_WINDOW_BLOCKS], n)
+        blocks = _Blocks(key, n, self.block_rows)
         mixed = np.empty_like(positions)
-        windows = np.searchsorted(edges, positions, side="right") - 1
+        windows = blocks.slots(positions, _WINDOW_BLOCKS)
         for window in np.unique(windows):
             here = windows == window
-            low, size = int(edges[window]), int(edges[window + 1] - edges[window])
-            mixed[here] = low + permute(hash_integer(key, int(window)), size, positions[here] - low)
-        places = np.searchsorted(starts, mixed, side="right") - 1
-        return np.asarray(blocks[places] * self.block_rows + mixed - starts[places])
+            low, high = (int(edge) for edge in blocks.starts(np.array([window, window + 1]) * _WINDOW_BLOCKS))
+            mixed[here] = low + permute(hash_integer(key, int(window)), high - low, positions[here] - low)
+        slots = blocks.slots(mixed, 1)
+        wanted, inverse = np.unique(slots, return_inverse=True)
+        numbers = permute(key, blocks.count, wanted)[inverse]
+        return np.asarray(numbers * self.block_rows + mixed - blocks.starts(slots))
+
+
+class _Blocks:
+    """Blocks of rows in permuted order, slot by slot; one of them, the file's last, may be shorter.
+
+    Args:
+        key: chooses the permutation.
+        n: number of rows.
+        rows: of a block.
+    """
+
+    def __init__(self, key: int, n: int, rows: int) -> None:
+        self.count = -(-n // rows)
+        self._n, self._rows = n, rows
+        self._lacking = self.count * rows - n
+        self._short = int(positions_of(key, self.count, np.array([self.count - 1]))[0])
+
+    def starts(self, slots: Indices) -> Indices:
+        """Gives the position at which each slot begins; slots after the last begin at the end."""
+        return np.minimum(slots * self._rows - self._lacking * (slots > self._short), self._n)
+
+    def slots(self, positions: Indices, group: int) -> Indices:
+        """Gives the number of the group of `group` slots in which each position lies."""
+        rows = self._rows * group
+        behind = (positions + self._lacking) // rows  # right for all that begin behind the short block
+        return np.where(behind * group > self._short, behind, positions // rows)

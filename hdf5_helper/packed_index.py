@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.file_format import path_text
 from hdf5_helper.opening import SealedFile, python_value
-from hdf5_helper.path_bytes import path_text
 
 
 class PackedIndex:
@@ -27,7 +27,7 @@ class PackedIndex:
 
     def __len__(self) -> int:
         """Gives the number of examples."""
-        return self._file.index.dsets[names.CHECKSUM].shape[0]
+        return self._file.structure.dsets[names.CHECKSUM].shape[0]
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -36,22 +36,22 @@ class PackedIndex:
         return {name: value for name, value in self._file.attributes.items() if name not in outside}
 
     def _column(self, name: str) -> NDArray[Any]:
-        return self._file.index.column(name, self._file.data)
+        return self._file.structure.column(name, self._file.data)
 
     def _named(self, folder: str, name: str) -> str:
-        known = self._file.index.names_under(folder)
+        known = self._file.structure.names_under(folder)
         if name not in known:
             raise FacetError(f"{self.path}: has no {folder.rstrip('s/')} {name!r}, {did_you_mean(name, known)}")
         return folder + name
 
     def _names_attribute(self, dset: str, attribute: str) -> tuple[str, ...]:
-        value = python_value(self._file.index.attributes[dset].get(attribute, ()))
+        value = python_value(self._file.structure.attributes[dset].get(attribute, ()))
         return tuple(value)
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels, sorted."""
-        return self._file.index.names_under(names.LABELS)
+        return self._file.structure.names_under(names.LABELS)
 
     def labels(self, name: str) -> NDArray[Any]:
         """Gives a label as stored, (N, …): see hdf5_helper.labels for types and unknowns."""
@@ -64,7 +64,7 @@ class PackedIndex:
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the groups, sorted."""
-        return self._file.index.names_under(names.GROUPS)
+        return self._file.structure.names_under(names.GROUPS)
 
     def group(self, name: str) -> NDArray[np.uint16]:
         """Gives a group, uint16 (N,); 65535 is unknown."""

@@ -10,61 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from hdf5_helper.atomic import written_whole
-from hdf5_helper.disk import check_space, failures_as_sentences, free_bytes
+from hdf5_helper.disk import check_space, failures_as_sentences
 from hdf5_helper.errors import FacetError
 from hdf5_helper.options import PackOptions
-from hdf5_helper.plan import FilePlan, plan_file
+from hdf5_helper.pack_plan import PackPlan
+from hdf5_helper.plan import plan_file
 from hdf5_helper.progress import Progress, Say, Silent, no_words
 from hdf5_helper.rejects import Rejects, rejects_path, sorted_rejects, write_rejects
 from hdf5_helper.survey import Survey, survey_source
 from hdf5_helper.wording import bytes_text, count_text, counts_text
-from hdf5_helper.write_file import write_file, write_seal
+from hdf5_helper.write_packed import write_packed, write_seal
 
 __all__ = ["PackOptions", "PackPlan", "PackReport", "pack", "plan_pack", "write_pack"]
-
-
-@dataclass(frozen=True)
-class PackPlan:
-    """A pack that has been thought through but not begun.
-
-    Attributes:
-        target: the file to write.
-        survey: what goes into it.
-        options: how.
-        file: the layout it will have if no image is rejected.
-    """
-
-    target: Path
-    survey: Survey
-    options: PackOptions
-    file: FilePlan
-
-    def sentences(self) -> tuple[str, ...]:
-        """What will be done, for the user."""
-        counts = counts_text(self.survey.counts())
-        ignored = f"; {count_text(self.survey.ignored, 'other file')} ignored" if self.survey.ignored else ""
-        size, free = bytes_text(self.file.needed_bytes), bytes_text(free_bytes(self.target))
-        return (
-            *self.survey.sentences,
-            f"{count_text(len(self.survey.rows), 'example')}: {counts} (split: {self.survey.split}){ignored}",
-            f"{self.target}: {self.options.storage} storage, up to {size}, {free} free",
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Gives the plan as JSON values."""
-        survey = self.survey
-        return {
-            "path": str(self.target),
-            "layout": survey.layout,
-            "storage": self.options.storage,
-            "split": survey.split,
-            "examples": len(survey.rows),
-            "splits": survey.counts(),
-            "rejects": len(survey.rejects),
-            "ignored": survey.ignored,
-            "needed_bytes": self.file.needed_bytes,
-            "free_bytes": free_bytes(self.target),
-        }
 
 
 @dataclass(frozen=True)
@@ -166,17 +123,22 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 def write_pack(plan: PackPlan, *, progress: Progress | None = None) -> PackReport:
     """Writes what was planned, and the list of rejects beside it; see `pack`."""
-    started, target, options = time.monotonic(), plan.target, plan.options
+    started, target, watcher = time.monotonic(), plan.target, progress or Silent()
     with failures_as_sentences(target), written_whole(target) as part:
-        rows, bad = write_file(part, plan.survey, options, plan.file, progress or Silent())
-        rejects = sorted_rejects((*plan.survey.rejects, *bad))
+        rows, bad = write_packed(part, plan, watcher)
+        watcher.start("sealing", 1)
         sealed = write_seal(part)
+        watcher.advance(1)
+        watcher.stop()
+    rejects = sorted_rejects((*plan.survey.rejects, *bad))
+    # the list belongs to the file, so it is there only when the file is
+    with failures_as_sentences(rejects_path(target)):
         write_rejects(target, rejects)
     done = replace(plan.survey, rows=rows, rejects=rejects)
     return PackReport(
         path=target,
         layout=done.layout,
-        storage=options.storage,
+        storage=plan.options.storage,
         examples=len(rows),
         splits=done.counts(),
         labels=tuple(sorted({label for row in rows for label in row.record.labels})),

@@ -9,12 +9,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper.decode import ENCODED_FORMATS, decode, exif_orientation, image_format
 from hdf5_helper.errors import FacetError
-from hdf5_helper.facts import Facts
 from hdf5_helper.fit import fit
-from hdf5_helper.laid_out import LaidOut
+from hdf5_helper.laid_out import Facts, LaidOut
 from hdf5_helper.progress import Progress
 from hdf5_helper.records import RejectedError
 from hdf5_helper.survey import Row

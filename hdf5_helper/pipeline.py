@@ -10,13 +10,18 @@ from hdf5_helper.generator import HDF5Generator
 def dataset(generator: HDF5Generator) -> Any:
     """Gives the batches of `generator` as a tf.data.Dataset with static image shapes.
 
+    Each iteration has a place of its own, which begins at the generator's present state and leaves that as it is.
     The trainer does not use it: under op determinism tf.data does not overlap with the training step.
     """
-    height, width, channels = generator.read(generator.indices(1, 0)[:1])[0].shape[1:]
-    images = tf.TensorSpec((None, height, width, channels), tf.uint8)
+    images = tf.TensorSpec((None, *generator.read(generator.indices(1, 0)[:1])[0].shape[1:]), tf.uint8)
     labels = {label: _label_spec(generator, label) for label in generator.labels}
     signature = (images, labels[generator.labels[0]] if generator.single else labels)
-    return tf.data.Dataset.from_generator(lambda: iter(generator), output_signature=signature).prefetch(2)
+    place = generator.state()
+
+    def batches() -> Any:
+        return generator.batches(place["epoch"], place["step"])
+
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 
 
 def _label_spec(generator: HDF5Generator, label: str) -> Any:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper import seal
-from hdf5_helper.layout import Attribute, DsetPlan, needed_bytes
+from hdf5_helper.file_layout import Attribute, DsetPlan, needed_bytes
 from hdf5_helper.options import DEFAULT_RAW_SIZE, PackOptions
 from hdf5_helper.survey import Row, Survey
 from hdf5_helper.table import Column, tabulate

@@ -10,8 +10,8 @@ Say = Callable[[str], None]
 class Progress(Protocol):
     """A watcher of long work; the command line shows a bar, tests and libraries need nothing."""
 
-    def start(self, what: str, total: int) -> None:
-        """A stage named `what` of `total` units begins; an earlier stage has ended."""
+    def start(self, what: str, total: int, *, done: int = 0) -> None:
+        """A stage named `what` of `total` units begins, `done` of them earlier; an earlier stage has ended."""
 
     def advance(self, count: int, note: str = "") -> None:
         """`count` more units are done; `note` is a short text shown beside the bar."""
@@ -23,7 +23,7 @@ class Progress(Protocol):
 class Silent:
     """A Progress that shows nothing."""
 
-    def start(self, what: str, total: int) -> None:
+    def start(self, what: str, total: int, *, done: int = 0) -> None:
         """Shows nothing."""
 
     def advance(self, count: int, note: str = "") -> None:

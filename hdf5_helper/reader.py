@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
@@ -78,7 +78,7 @@ class HDF5Reader(PackedIndex):
         return (int(sizes[0, 0]), int(sizes[0, 1])) if (sizes == sizes[0]).all() else None
 
     def _raw_size(self, asked: Size | None) -> Size:
-        height, width = self._file.index.dsets[names.IMAGES].shape[1:3]
+        height, width = self._file.structure.dsets[names.IMAGES].shape[1:3]
         if asked is not None and tuple(asked) != (height, width):
             raise FacetError(
                 f"{self.path}: holds raw images of {height}×{width} pixels, found image_size {asked[0]}×{asked[1]},"
@@ -151,7 +151,7 @@ class HDF5Reader(PackedIndex):
     def block_rows(self) -> int:
         """Rows of a block: a run of at least 4 MB, read and shuffled together."""
         image = names.IMAGES if self.storage == "raw" else names.ENCODED_BYTES
-        return max(1, -(-names.BLOCK_BYTES * len(self) // max(1, self._file.index.dsets[image].nbytes)))
+        return max(1, -(-names.BLOCK_BYTES * len(self) // max(1, self._file.structure.dsets[image].nbytes)))
 
     def close(self) -> None:
         """Ends the threads and lets the file go."""

@@ -1,10 +1,16 @@
 """What a source of images gives: records, and what it could not read as records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from hdf5_helper.rejects import Rejects
 
 #: gender and age_group: the class number; age: years; a class label: the name of the class.
 LabelValue = int | float | str
+
+
+# Shared by all records without groups: an empty dict each would be 64 MB for a million of them.
+_NO_GROUPS: Mapping[str, str] = {}
 
 
 class RejectedError(Exception):
@@ -27,7 +33,7 @@ class Record:
     path: str
     labels: Mapping[str, LabelValue]
     subject: str | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=lambda: _NO_GROUPS)
     split: int | None = None
     fold: int | None = None
 
@@ -48,8 +54,20 @@ class Listing:
 
     layout: str
     records: tuple[Record, ...]
-    rejects: tuple[tuple[str, str], ...] = ()
+    rejects: Rejects = ()
     ignored: int = 0
     sentences: tuple[str, ...] = ()
     official: bool = False
     validation_share: float = 0.0
+
+
+def collect(paths: Iterable[str], read: Callable[[str], Record]) -> tuple[tuple[Record, ...], Rejects]:
+    """Calls `read` with every path, and gives the records and those for which it raised RejectedError."""
+    records: list[Record] = []
+    rejects: list[tuple[str, str]] = []
+    for path in paths:
+        try:
+            records.append(read(path))
+        except RejectedError as reason:
+            rejects.append((path, str(reason)))
+    return tuple(records), tuple(rejects)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hdf5_helper.atomic import write_bytes
-from hdf5_helper.path_bytes import path_bytes
+from hdf5_helper.file_format import path_bytes
 
 #: (path, reason) of images left out, in the order of paths.
 Rejects = tuple[tuple[str, str], ...]

@@ -1,5 +1,6 @@
 """Which records are kept, and on which side of the split each lies: pure functions of records and a seed."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,16 +8,22 @@ import xxhash
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.format import TEST, TRAIN, VALIDATION
+from hdf5_helper.file_format import TEST, TRAIN, VALIDATION, path_bytes
 from hdf5_helper.hashing import hash_integers, uniform
+from hdf5_helper.labels import RESERVED_LABELS
 from hdf5_helper.options import DEFAULT_PARTS, SplitOptions
-from hdf5_helper.path_bytes import path_bytes
-from hdf5_helper.records import LabelValue, Listing, Record
+from hdf5_helper.records import Listing, Record
 
 Records = Sequence[Record]
 
 # What a hash is for, so that two choices under one seed are independent of each other.
 _CHOOSING, _SPLITTING, _CARVING = 1, 2, 3
+
+# A class label of more classes than this would cut strata so small that nothing is left to share out.
+_MOST_STRATA_CLASSES = 20
+
+# Test on one fold, validate on another, train on the rest.
+_LEAST_FOLDS = 3
 
 
 def text_hashes(texts: Sequence[str], *seeds: int) -> NDArray[np.uint64]:
@@ -25,14 +32,22 @@ def text_hashes(texts: Sequence[str], *seeds: int) -> NDArray[np.uint64]:
     return hash_integers(*seeds, digests)
 
 
-def choose(records: Records, options: SplitOptions) -> Records:
-    """Gives the records that --fraction and --limit keep: the same share of every label, never none."""
+def choose(records: Records, options: SplitOptions) -> Sequence[int]:
+    """Gives the positions of the records that --fraction and --limit keep: the same share of every label, never none.
+
+    Args:
+        records: all that could be kept.
+        options: what was asked for.
+
+    Returns:
+        Ascending positions in `records`.
+    """
     share = min(options.fraction, 1.0 if options.limit is None else options.limit / max(1, len(records)))
     if share >= 1 or not records:
-        return records
+        return range(len(records))
     units = [[number] for number in range(len(records))]
-    kept = _deal(records, units, (share, 1 - share), text_hashes(_paths(records), options.seed, _CHOOSING)) == 0
-    return [record for record, keep in zip(records, kept, strict=True) if keep] or records[:1]
+    dealt = _deal(records, units, (share, 1 - share), text_hashes(_paths(records), options.seed, _CHOOSING))
+    return [number for number, part in enumerate(dealt.tolist()) if part == 0] or [0]
 
 
 def split(listing: Listing, records: Records, options: SplitOptions) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
@@ -57,8 +72,12 @@ def split(listing: Listing, records: Records, options: SplitOptions) -> tuple[ND
     if options.fold is not None and not has_folds:
         raise FacetError(f"--fold {options.fold}: layout {listing.layout} has no folds here, expected no --fold")
     if options.parts is None and listing.official:
+        if options.by == "image":
+            raise FacetError(
+                f"--split-by image: layout {listing.layout} brings its own split, expected --split with parts"
+            )
         by_fold = has_folds and (options.fold is not None or any(record.split is None for record in records))
-        return _by_folds(records, options.fold) if by_fold else _official(listing, records, options.seed)
+        return _by_folds(listing, records, options.fold) if by_fold else _official(listing, records, options.seed)
     return _random(records, options)
 
 
@@ -87,16 +106,18 @@ def _carved(records: Records, train: NDArray[np.bool_], share: float, seed: int)
     return np.asarray(chosen)
 
 
-def _by_folds(records: Records, fold: int | None) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
-    folds = np.array([-1 if record.fold is None else record.fold for record in records])
-    count = int(folds.max()) + 1
-    test = count - 1 if fold is None else fold
-    if not 0 <= test < count:
-        raise FacetError(f"--fold {fold}: there are {count} folds, expected one from 0 to {count - 1}")
-    splits = np.full(len(records), TRAIN, np.uint8)
-    splits[folds == (test - 1) % count] = VALIDATION
-    splits[folds == test] = TEST
-    return splits, f"fold {test}", ()
+def _by_folds(listing: Listing, records: Records, fold: int | None) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
+    """Tests on `fold`, the last one by default, and validates on the one before it among the folds that occur."""
+    folds = sorted({record.fold for record in listing.records if record.fold is not None})
+    found = ", ".join(map(str, folds))
+    if len(folds) < _LEAST_FOLDS:
+        raise FacetError(f"layout {listing.layout}: has the folds {found}, expected at least 3, or --split with parts")
+    test = folds[-1] if fold is None else fold
+    if test not in folds:
+        raise FacetError(f"--fold {fold}: there is no such fold, expected one of {found}")
+    sides = {test: TEST, folds[folds.index(test) - 1]: VALIDATION}
+    splits = [TRAIN if record.fold is None else sides.get(record.fold, TRAIN) for record in records]
+    return np.array(splits, np.uint8), f"fold {test}", ()
 
 
 def _random(records: Records, options: SplitOptions) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
@@ -127,31 +148,53 @@ def _deal(
 ) -> NDArray[np.uint8]:
     """Deals whole units to parts, so that each part has its share of every stratum.
 
-    Units go, stratum by stratum and there in the order of their hashes, each to the part that lacks most images.
+    Units go, stratum by stratum and there in the order of their hashes, each to the part that lacks most images. What
+    a part lacks is counted over all strata, so that each part is within one unit (of the largest size) of its share
+    of everything, and within two of its share of a stratum.
 
     Returns:
         uint8 (records,), the number of the part.
     """
-    strata = [_stratum(records[unit[0]]) for unit in units]
+    open_parts = [part for part, share in enumerate(parts) if share > 0]
+    strata = _strata(records, units, 1 / min(parts[part] for part in open_parts))
     order = sorted(range(len(units)), key=lambda number: (strata[number], int(hashes[number])))
     dealt, counts, total = np.zeros(len(records), np.uint8), [0] * len(parts), 0
-    open_parts = [part for part, share in enumerate(parts) if share > 0]
     for number in order:
         unit = units[number]
         total += len(unit)
         lacks = [parts[part] * total - counts[part] for part in open_parts]
         chosen = open_parts[lacks.index(max(lacks))]
         counts[chosen] += len(unit)
-        dealt[list(unit)] = chosen
+        for record in unit:
+            dealt[record] = chosen
     return dealt
 
 
-def _stratum(record: Record) -> str:
-    finer = ("age_group",) if "age" in record.labels else ()
-    labels = sorted(f"{name}={_coarse(name, value)}" for name, value in record.labels.items() if name not in finer)
-    return f"{record.split} {record.fold} {' '.join(labels)}"
+def _strata(records: Records, units: Sequence[Sequence[int]], least: float) -> list[str]:
+    """Gives the stratum of every unit, that of its first record; those of fewer than `least` units become one."""
+    labels = _strata_labels(records)
+    strata = [_stratum(records[unit[0]], labels) for unit in units]
+    sizes = Counter(strata)
+    return [stratum if sizes[stratum] >= least else "" for stratum in strata]
 
 
-def _coarse(name: str, value: LabelValue) -> LabelValue:
-    """Gives ages by decades; other labels as they are."""
-    return int(value) // 10 if name == "age" else value
+def _strata_labels(records: Records) -> list[str]:
+    """Gives the labels that make strata: gender, age or else age group, and class labels of at most 20 classes."""
+    classes: dict[str, set[object]] = {}
+    for record in records:
+        for name, value in record.labels.items():
+            values = classes.setdefault(name, set())
+            if len(values) <= _MOST_STRATA_CLASSES:
+                values.add(value)
+    few = [name for name, values in classes.items() if len(values) <= _MOST_STRATA_CLASSES]
+    ages = ["age"] if "age" in classes else ["age_group"]
+    return sorted({"gender", *ages, *(name for name in few if name not in RESERVED_LABELS)} & classes.keys())
+
+
+def _stratum(record: Record, labels: Sequence[str]) -> str:
+    """Gives the labels as text, ages by decades; official splits and folds are strata too."""
+    values = {name: record.labels.get(name) for name in labels}
+    age = values.get("age")
+    if isinstance(age, int | float):
+        values["age"] = int(age) // 10
+    return f"{record.split} {record.fold} {values}"

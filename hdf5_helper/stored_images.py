@@ -7,13 +7,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper.decode import decode
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.file_bytes import Buffer
+from hdf5_helper.file_format import path_text
 from hdf5_helper.fit import fit
 from hdf5_helper.opening import SealedFile
-from hdf5_helper.path_bytes import path_text
+from hdf5_helper.positional import Buffer
 
 Pixels = NDArray[np.uint8]
 
@@ -44,7 +44,7 @@ class Verifier:
         if when not in VERIFY:
             raise FacetError(f"verify {when!r}: {did_you_mean(when, VERIFY)}")
         self._file, self._when = file, when
-        self._checksums = file.index.column(names.CHECKSUM, file.data)
+        self._checksums = file.structure.column(names.CHECKSUM, file.data)
         self._good = np.zeros(len(self._checksums), bool)
 
     def check(self, row: int, stored: Buffer) -> None:
@@ -57,7 +57,7 @@ class Verifier:
 
     def sentence(self, row: int, reason: str) -> str:
         """Gives the sentence about a damaged example."""
-        path = path_text(bytes(self._file.index.column(names.PATH, self._file.data)[row]))
+        path = path_text(bytes(self._file.structure.column(names.PATH, self._file.data)[row]))
         return (
             f"{self._file.path}: example {row} ({path}) is damaged: {reason}; pack it again or restore it from a copy"
         )
@@ -72,7 +72,7 @@ class RawImages:
 
     def put(self, row: int, out: Pixels) -> None:
         """See StoredImages."""
-        place, size = self.file.index.dsets[names.IMAGES].extents, out.nbytes
+        place, size = self.file.structure.dsets[names.IMAGES].extents, out.nbytes
         target, done = out.data.cast("B"), 0
         for offset, length in place.pieces(row * size, (row + 1) * size):
             done += self.file.data.read_into(target[done : done + length], offset)
@@ -92,10 +92,10 @@ class EncodedImages:
 
     def __init__(self, file: SealedFile, verifier: Verifier, how: str) -> None:
         self._file, self._verifier, self._how = file, verifier, how
-        self._place = file.index.dsets[names.ENCODED_BYTES].extents
-        self._starts = file.index.column(names.ENCODED_OFFSET, file.data).astype(np.int64)
-        self._lengths = file.index.column(names.ENCODED_LENGTH, file.data).astype(np.int64)
-        self._orientations = file.index.column(names.ENCODED_ORIENTATION, file.data)
+        self._place = file.structure.dsets[names.ENCODED_BYTES].extents
+        self._starts = file.structure.column(names.ENCODED_OFFSET, file.data).astype(np.int64)
+        self._lengths = file.structure.column(names.ENCODED_LENGTH, file.data).astype(np.int64)
+        self._orientations = file.structure.column(names.ENCODED_ORIENTATION, file.data)
 
     def stored(self, row: int) -> Buffer:
         """Gives the bytes of one image file, checked."""

@@ -75,8 +75,8 @@ def _group(reader: HDF5Reader, name: str) -> Values:
 
 
 def _classes(names: Iterable[str], values: NDArray[Any], unknown: float) -> Values:
-    counts: Values = {name: int((values == number).sum()) for number, name in enumerate(names)}
-    return {**counts, "unknown": int((values == unknown).sum())}
+    counts = np.bincount(values, minlength=int(unknown) + 1).tolist()
+    return {**{name: counts[number] for number, name in enumerate(names)}, "unknown": counts[int(unknown)]}
 
 
 def _ages(values: NDArray[np.float32]) -> Values:

@@ -1,19 +1,28 @@
 """Before an image is opened: list, stat, labels, split and row order, decided on records alone."""
 
+import itertools
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.format import NO_FOLD, SPLIT_NAMES
+from hdf5_helper.file_format import NO_FOLD, SPLIT_NAMES, TRAIN
 from hdf5_helper.options import PackOptions
-from hdf5_helper.records import Listing, Record, RejectedError
+from hdf5_helper.records import Listing, Record
 from hdf5_helper.rejects import Rejects, nothing_left, sorted_rejects
 from hdf5_helper.sources import read_source
 from hdf5_helper.splits import choose, split, text_hashes
+
+# Files are asked about by many threads at once: on a network file system each answer takes milliseconds.
+_STAT_THREADS = 16
+_STAT_BATCH = 500
+
+# Size and time of modification of a file, or the reason why it is none.
+_Status = tuple[int, int] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +82,14 @@ def survey_listing(root: Path, listing: Listing, options: PackOptions) -> Survey
     Raises:
         FacetError: no record is left.
     """
-    found, missing = _stat_all(root, listing.records)
+    rows, missing = _stat_all(root, listing.records)
     rejects = sorted_rejects((*listing.rejects, *missing))
-    if not found:
+    if not rows:
         raise FacetError(f"{root}: {nothing_left(rejects)}")
     choice = options.split_options()
-    records = choose([record for record, _status in found], choice)
-    splits, name, warnings = split(listing, records, choice)
-    status = {record.path: status for record, status in found}
-    rows = [Row(record, *status[record.path], int(side)) for record, side in zip(records, splits, strict=True)]
+    rows = [rows[number] for number in choose([row.record for row in rows], choice)]
+    splits, name, warnings = split(listing, [row.record for row in rows], choice)
+    rows = [replace(row, split=side) for row, side in zip(rows, splits.tolist(), strict=True)]
     return Survey(
         root,
         listing.layout,
@@ -93,28 +101,31 @@ def survey_listing(root: Path, listing: Listing, options: PackOptions) -> Survey
     )
 
 
-def _stat_all(
-    root: Path, records: Sequence[Record]
-) -> tuple[list[tuple[Record, tuple[int, int]]], list[tuple[str, str]]]:
-    found: list[tuple[Record, tuple[int, int]]] = []
-    missing: list[tuple[str, str]] = []
-    for record in records:
-        try:
-            found.append((record, _size_and_time(root / record.path)))
-        except RejectedError as reason:
-            missing.append((record.path, str(reason)))
-    return found, missing
+def _stat_all(root: Path, records: Sequence[Record]) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Gives a row for every record whose file is there, and (path, reason) for the others, in the order of records."""
+    batches = [records[start : start + _STAT_BATCH] for start in range(0, len(records), _STAT_BATCH)]
+    with ThreadPoolExecutor(min(_STAT_THREADS, max(1, len(batches)))) as pool:
+        found = pool.map(lambda batch: [_size_and_time(root / record.path) for record in batch], batches)
+        statuses = itertools.chain.from_iterable(found)
+        rows: list[Row] = []
+        missing: list[tuple[str, str]] = []
+        for record, status in zip(records, statuses, strict=True):
+            if isinstance(status, str):
+                missing.append((record.path, status))
+            else:
+                rows.append(Row(record, *status, TRAIN))
+    return rows, missing
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _size_and_time(path: Path) -> _Status:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise RejectedError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if not stat.S_ISREG(status.st_mode):
-        raise RejectedError("is no regular file")
+        return "is no regular file"
     if status.st_size == 0:
-        raise RejectedError("is empty")
+        return "is empty"
     return status.st_size, status.st_mtime_ns
 
 

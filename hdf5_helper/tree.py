@@ -12,17 +12,15 @@ from hdf5_helper.errors import FacetError
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder tree, or one file given in its place.
+    """A folder tree, or one file given in its place: then that file is all of it.
 
     Attributes:
         root: the folder.
         files: all files below it, sorted, relative to it with POSIX separators.
-        given: name of the file that the user named instead of a folder, or None.
     """
 
     root: Path
     files: tuple[str, ...]
-    given: str | None = None
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -42,7 +40,7 @@ def list_tree(source: Path) -> Tree:
         FacetError: `source` does not exist.
     """
     if source.is_file():
-        return Tree(source.parent, (source.name,), source.name)
+        return Tree(source.parent, (source.name,))
     if not source.is_dir():
         raise FacetError(f"{source}: no such folder, expected a tree of labelled images")
     return Tree(source, tuple(sorted(_walk(source), key=os.fsencode)))
@@ -50,19 +48,36 @@ def list_tree(source: Path) -> Tree:
 
 def _walk(root: Path) -> list[str]:
     found: list[str] = []
-    entered = {_identity(root.stat())}
+    entered = {_identity(root)}
     folders = deque([""])
     while folders:
         below = folders.popleft()
-        for entry in sorted(os.scandir(root / below), key=lambda item: os.fsencode(item.name)):
+        for entry in _entries(root / below):
             name = f"{below}/{entry.name}" if below else entry.name
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 found.append(name)
-            elif (identity := _identity(entry.stat())) not in entered:
+            elif (identity := _identity(root / name)) not in entered:
                 entered.add(identity)
                 folders.append(name)
     return found
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda item: os.fsencode(item.name))
+    except OSError as error:
+        raise FacetError(f"{folder}: cannot be listed: {(error.strerror or str(error)).lower()}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Says whether an entry is a folder; a link that leads to itself is none, and says so when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Gives what only this folder has, whatever links lead to it; DirEntry.stat knows no inode on Windows."""
+    status = folder.stat()
     return status.st_dev, status.st_ino

@@ -25,12 +25,14 @@ class Backbone:
     Attributes:
         name: what users call it.
         application: name of the function in `keras.applications`.
+        keras_name: what the name of a model begins with that this application made.
         preprocessing: what its ImageNet weights want to see.
         smallest: smallest side of an image that it takes, in pixels.
     """
 
     name: str
     application: str
+    keras_name: str
     preprocessing: Preprocessing
     smallest: int = 32
 
@@ -38,9 +40,9 @@ class Backbone:
 BACKBONES = {
     backbone.name: backbone
     for backbone in (
-        Backbone("mobilenet", "MobileNet", _SLIM),
-        Backbone("mobilenet_v2", "MobileNetV2", _SLIM),
-        Backbone("vgg19", "VGG19", _CAFFE),
+        Backbone("mobilenet", "MobileNet", "mobilenet_", _SLIM),
+        Backbone("mobilenet_v2", "MobileNetV2", "mobilenetv2_", _SLIM),
+        Backbone("vgg19", "VGG19", "vgg19", _CAFFE),
     )
 }
 

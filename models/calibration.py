@@ -22,6 +22,8 @@ def measure_batch_normalization(model: Any, images: NDArray[np.uint8]) -> None:
 
     base = backbone_of(model)
     layers = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not layers:
+        return
     before = [layer.momentum for layer in layers]
     for layer in layers:
         layer.trainable, layer.momentum = True, 0.0

@@ -3,7 +3,11 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hdf5_helper.labels import GENDER_NAMES
 from models.preprocessing import Preprocessing
+
+#: A sigmoid output of at least this means the second class; programs that read P(female) ask `p < 0.5` for male.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,19 @@ class Output:
     activation: str
     class_names: tuple[str, ...] = ()
     unit: str = ""
+
+
+def output_named(name: str, activation: str) -> Output:
+    """Gives what an output means of which only name and activation are known: Facet's own labels by their names.
+
+    Args:
+        name: of the output; `gender` as a sigmoid is P(female), `age` as a number is in years.
+        activation: what computes it, such as `sigmoid`, `softmax` or `linear`.
+    """
+    if name == "gender" and activation == "sigmoid":
+        return Output(name, activation, GENDER_NAMES)
+    is_years = name == "age" and activation not in ("sigmoid", "softmax")
+    return Output(name, activation, unit="years" if is_years else "")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ class Head:
         """Name of the main metric, such as `gender_accuracy`."""
         return f"{self.label}_{self.metric}"
 
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss, such as `gender_loss`."""
+        return f"{self.label}_loss"
+
     def losses(self, scores: Any, targets: Any) -> Any:
         """Gives the loss of each example, float32 (N,), for scores (N, 1) and targets float32 (N,)."""
         import tensorflow as tf

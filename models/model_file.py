@@ -2,15 +2,19 @@
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.errors import FacetError
-from models.description import ModelDescription, Output
+from models.description import ModelDescription, output_named
 
 #: Zip members that Facet adds to a `.keras` file; Keras ignores members it does not know.
 DESCRIPTION_MEMBER = "facet/description.json"
+
+_NO_MEMBERS: Mapping[str, object] = MappingProxyType({})
 
 
 def read_description(path: Path) -> ModelDescription | None:
@@ -24,18 +28,26 @@ def read_description(path: Path) -> ModelDescription | None:
         raise FacetError(f"{path}: not a .keras file (a zip archive that Keras or Facet wrote)") from None
 
 
-def save_model_file(model: Any, description: ModelDescription, path: Path) -> None:
+def save_model_file(
+    model: Any, description: ModelDescription, path: Path, *, members: Mapping[str, object] = _NO_MEMBERS
+) -> None:
     """Writes a model as a `.keras` file that says what it is for, whole or not at all.
 
     Args:
         model: keras.Model.
         description: of it.
         path: ends in `.keras`; a file there is replaced.
+        members: what else goes into the archive: values that JSON can hold, by member name.
+
+    Raises:
+        OSError, RuntimeError, ValueError: as Keras and the file system raise them, such as for a full disk.
     """
+    values = {DESCRIPTION_MEMBER: description.to_dict(), **members}
     with written_whole(path) as part:
         model.save(part)
         with zipfile.ZipFile(part, "a") as archive:
-            archive.writestr(DESCRIPTION_MEMBER, json.dumps(description.to_dict()))
+            for name, value in values.items():
+                archive.writestr(name, json.dumps(value))
 
 
 def load_model_file(path: Path) -> tuple[Any, ModelDescription]:
@@ -44,6 +56,10 @@ def load_model_file(path: Path) -> tuple[Any, ModelDescription]:
     Returns:
         The keras.Model (not compiled), and its description; for a file without one, the description that the
         model's own shapes and output names give.
+
+    Raises:
+        FacetError: no such file, one that Keras cannot load, or a model of something else than images that does not
+            describe itself.
     """
     import keras
 
@@ -55,18 +71,41 @@ def load_model_file(path: Path) -> tuple[Any, ModelDescription]:
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FacetError(f"{path}: Keras cannot load this model: {reason}") from error
-    return model, described or describe(model)
+    return model, described or describe(model, str(path))
 
 
-def describe(model: Any) -> ModelDescription:
-    """Gives what can be told of a Keras model by itself: outputs by name and image size; RGB 0–255 is assumed."""
-    height, width = model.input_shape[1:3]
-    outputs = tuple(Output(name, _activation(model, name)) for name in model.output_names)
+def describe(model: Any, name: str) -> ModelDescription:
+    """Gives what can be told of a Keras model by itself: outputs by name and image size; RGB 0–255 is assumed.
+
+    Args:
+        model: keras.Model with one input (N, H, W, 3); a side that is not fixed becomes 0.
+        name: of its file, for the error.
+
+    Raises:
+        FacetError: the model takes something else.
+    """
+    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", ())]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+        found = ", ".join(map(str, shapes)) or "inputs of unknown shape"
+        raise FacetError(f"{name}: the model takes {found}, expected one colour image (None, H, W, 3)")
+    _batch, height, width, _channels = shapes[0]
+    outputs = tuple(output_named(label, _activation(model, layer)) for label, layer in _outputs(model).items())
     return ModelDescription(outputs=outputs, image_size=(height or 0, width or 0), backbone=model.name)
 
 
-def _activation(model: Any, name: str) -> str:
+def _outputs(model: Any) -> dict[str, str]:
+    """Gives the name of each output's layer by label: the keys of a dict of outputs, else the layers' own names."""
+    import keras
+
+    # Sequential has neither of the two once it is loaded
+    layers = list(getattr(model, "output_names", ())) or [model.layers[-1].name]
+    structure = getattr(model, "output", None)
+    labels = keras.tree.flatten({key: key for key in structure}) if isinstance(structure, Mapping) else layers
+    return dict(zip(labels, layers, strict=True))
+
+
+def _activation(model: Any, layer: str) -> str:
     try:
-        return str(getattr(model.get_layer(name).activation, "__name__", "linear"))
+        return str(getattr(model.get_layer(layer).activation, "__name__", "linear"))
     except (ValueError, AttributeError):
         return "linear"

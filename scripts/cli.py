@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import sys
 from typing import NoReturn
 
@@ -85,12 +86,19 @@ def main() -> None:
     """Runs the command of `sys.argv`; 0 = done, 1 = a mistake the user can mend, 2 = usage, 130 = interrupted."""
     from hdf5_helper.errors import FacetError
 
+    for stream in (sys.stdout, sys.stderr):
+        # paths need not be UTF-8: a name that the terminal cannot show is escaped, never a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = facet.main(standalone_mode=False)
     except FacetError as error:
         _fail(str(error))
     except click.BadParameter as error:
         _fail(error.format_message(), 2 if isinstance(error, click.MissingParameter) else 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "facet"
         _fail(f"{error.format_message()} See `{command} --help`.", 2)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from scripts.console import Console
+from scripts.console import Console, shown
 
 _SPLITS = ("test", "validation", "train", "all")
 
@@ -49,7 +49,8 @@ def command(
 
         predictor = load_predictor(found)
         with open_for(predictor.description, place.data) as reader:
-            names = {"run": predictor.description.run, "checkpoint": predictor.source}
+            run = found.run.name if found.run else predictor.description.run
+            names = {"run": run, "checkpoint": predictor.source}
             measured = evaluate(predictor, reader, split, names, console)
             write_evaluation(place.folder, measured, reader, predictor.description)
         console.stop()
@@ -57,13 +58,19 @@ def command(
             console.result(measured.values)
             return
         console.say(_text(measured.values, predictor.description))
-        console.say(f"figures, predictions.csv and pictures are in {place.folder}; next: facet export {target} OUT.pb")
+        console.say(f"figures, predictions.csv and pictures are in {shown(place.folder)}; next: {_next(target)}")
+
+
+def _next(target: str) -> str:
+    """Gives the command that may follow: a graph is exported already."""
+    return f"facet predict {target} PICTURES" if target.endswith(".pb") else f"facet export {target} OUT.pb"
 
 
 def _text(values: dict[str, Any], description: Any) -> str:
     from models.training.report_pictures import confusion_text
 
-    lines = [f"{values['count']:,} examples of {values['split']} in {values['data']}, {values['checkpoint']}"]
+    data = shown(Path(values["data"]))
+    lines = [f"{values['count']:,} examples of {values['split']} in {data}, {values['checkpoint']}"]
     for label, metrics in values["metrics"].items():
         figures = [f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float)]
         lines.append(f"{label}: " + ", ".join(figures))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hdf5_helper.errors import FacetError
-from scripts.console import Console
+from scripts.console import Console, shown
 
 if TYPE_CHECKING:
     from models.export import Exported
@@ -68,7 +68,7 @@ def command(
 
         model, description = load_model_file(found.path)
         examples = _examples(data, found.data, description, console)
-        console.say(f"exporting {found.path}, compared on {examples.source if examples else 'made-up images'}")
+        console.say(f"exporting {shown(found.path)}, compared on {examples.source if examples else 'made-up images'}")
         exported = export_frozen_graph(
             model, description, out, preprocessing=preprocessing, examples=examples, overwrite=overwrite
         )
@@ -106,8 +106,9 @@ def _tell(exported: "Exported", console: Console) -> None:
         console.say("note: the model gives all these images the same values, so that their agreement says little")
     for note in exported.sidecar.description.notes:
         console.say(f"note: {note}")
-    console.say(f"{exported.path} ({exported.size:,} bytes) and {sidecar_path(exported.path).name} beside it")
-    console.say(f"next: facet predict {exported.path} PICTURES")
+    path = shown(exported.path)
+    console.say(f"{path} ({exported.size:,} bytes) and {sidecar_path(path).name} beside it")
+    console.say(f"next: facet predict {path} PICTURES")
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

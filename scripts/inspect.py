@@ -1,5 +1,6 @@
 """`facet inspect`: say what is in a packed file."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ import click
 
 from hdf5_helper.wording import count_text
 from scripts.console import Console
+
+#: Classes of a label that are printed; --json has all of them.
+_MOST_CLASSES = 20
 
 
 @click.command()
@@ -40,7 +44,7 @@ def command(*, file: Path, grid: Path | None, duplicates: bool, as_json: bool) -
             return
         for line in _lines(values):
             console.say(line)
-        console.say(f"next: facet train {file} --run NAME --backbone mobilenet --weights imagenet")
+        console.say(f"next: facet train {shlex.quote(str(file))} --run NAME --backbone mobilenet --weights imagenet")
 
 
 def _lines(values: dict[str, Any]) -> list[str]:
@@ -74,19 +78,32 @@ def _table(values: dict[str, Any]) -> list[str]:
     counts = {**{name: split["examples"] for name, split in values["splits"].items()}, "all": values["examples"]}
     rows = [("", list(columns)), ("examples", [f"{counts[name]:,}" for name in columns])]
     for label, kinds in values["labels"].items():
-        rows += [
-            (f"{label} {kind}", [_cell(c[label], kind) for c in columns.values()]) for kind in _kinds(label, kinds)
-        ]
+        named, more = _kinds(label, kinds)
+        rows += [(f"{label} {kind}", [_cell(c[label], kind) for c in columns.values()]) for kind in named]
+        rows += [(f"{label}: … {more:,} more", [])] if more else []
     return [f"{name:<24}" + "".join(f"{cell:>14}" for cell in cells) for name, cells in rows]
 
 
-def _kinds(label: str, kinds: dict[str, Any]) -> list[str]:
-    """Gives the rows of a label: classes, decades, attributes; `unknown` only where there is one."""
+def _kinds(label: str, kinds: dict[str, Any]) -> tuple[list[str], int]:
+    """Gives the rows of a label, and the number of classes left out: the largest classes, decades, attributes.
+
+    There is a row `unknown` only where there is one.
+    """
+    more = 0
     if label == "age":
         named = ["youngest", "median", "oldest", *kinds["decades"]]
     else:
         named = [name for name in kinds if name != "unknown"]
-    return [*named, *(["unknown"] if kinds.get("unknown") else [])]
+        if label != "attributes":
+            named, more = _largest(kinds, named)
+    return [*named, *(["unknown"] if kinds.get("unknown") else [])], more
+
+
+def _largest(counts: dict[str, int], named: list[str]) -> tuple[list[str], int]:
+    """Gives the names with the largest counts, in their old order where none is left out, and how many were."""
+    if len(named) <= _MOST_CLASSES:
+        return named, 0
+    return sorted(named, key=lambda name: -counts[name])[:_MOST_CLASSES], len(named) - _MOST_CLASSES
 
 
 def _cell(kinds: dict[str, Any], kind: str) -> str:
@@ -97,7 +114,10 @@ def _cell(kinds: dict[str, Any], kind: str) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count or name != "unknown")
+    named, more = _largest(counts, [name for name in counts if name != "unknown"])
+    shown = [*named, *(["unknown"] if counts["unknown"] else [])]
+    texts = [f"{name} {counts[name]:,}" for name in shown] + ([f"… {more:,} more"] if more else [])
+    return ", ".join(texts)
 
 
 def _persons(subjects: dict[str, int]) -> str:

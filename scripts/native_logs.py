@@ -18,6 +18,8 @@ def quiet_native_logs(*, verbose: bool = False) -> None:
         return
     # what Keras warns of is either checked by Facet itself (variables that a file lacks) or nothing to a user
     warnings.filterwarnings("ignore", module="keras")
+    # Pillow warns of every damaged EXIF block; such an image is upright
+    warnings.filterwarnings("ignore", module="PIL")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     terminal = os.dup(2)
     with open(os.devnull, "wb") as null:

@@ -30,7 +30,7 @@ _SOURCE = click.Path(path_type=Path)
 @click.option("--fraction", type=float, default=1.0, metavar="0.1", help="Keep this share of the images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses split, fraction and row order.")
 @click.option("--limit", type=int, metavar="N", help="Keep at most N images.")
-@click.option("--label-name", default="class", metavar="NAME", help="Name of the label that folders are.  [class]")
+@click.option("--label-name", metavar="NAME", help="Label that folders are.  [gender, else class]")
 @click.option("--map", "maps", multiple=True, metavar="gender:W=female,M=male", help="What written labels mean.")
 @click.option("--columns", metavar="path=file,age=AGE", help="Columns of a manifest by role or label.")
 @click.option("--groups", metavar="race,camera", help="Columns of a manifest for evaluation by group, never targets.")
@@ -67,7 +67,7 @@ def _options(
     *, image_size: str | None, maps: tuple[str, ...], columns: str | None, groups: str | None, **values: Any
 ) -> "PackOptions":
     from hdf5_helper.fit import parse_size
-    from hdf5_helper.option_text import parse_columns, parse_groups, parse_maps
+    from hdf5_helper.options import parse_columns, parse_groups, parse_maps
     from hdf5_helper.packer import PackOptions
 
     return PackOptions(

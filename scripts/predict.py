@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hdf5_helper.errors import FacetError
-from scripts.console import Console
+from scripts.console import Console, shown
 
 if TYPE_CHECKING:
     from models.interface.prediction import Prediction
@@ -79,7 +79,7 @@ def _nowhere(_prediction: "Prediction") -> None:
 def _next(target: str, csv_file: Path | None) -> str:
     if csv_file is None:
         return f"next: facet predict {target} PICTURES --csv OUT.csv"
-    return f"{csv_file} holds every row; next: facet evaluate {target} --data FILE.h5"
+    return f"{shown(csv_file)} holds every row; next: facet evaluate {target} --data FILE.h5"
 
 
 class _Table:
@@ -118,8 +118,8 @@ class _Table:
 
     def end(self, csv_file: Path | None) -> None:
         """Says what was left out, and what could not be read; refuses where nothing could."""
-        if self._count > self._shown and not self._keep:
-            self._say(f"... and {self._count - self._shown:,} more in {csv_file}")
+        if csv_file and self._count > self._shown and not self._keep:
+            self._say(f"... and {self._count - self._shown:,} more in {shown(csv_file)}")
         for prediction in self._unreadable:
             self._say(f"not read: {click.format_filename(prediction.path)}: {prediction.reason}")
         if not self._count:

@@ -1,5 +1,6 @@
 """`facet sample`: draw a tree of simple faces."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -43,4 +44,4 @@ def command(*, folder: Path, layout: str, count: int, seed: int, image_size: int
         console.say(f"women on {report.women:,}, men on {men:,}; ages {youngest} to {oldest}")
         for place, what in report.mess.items():
             console.say(f"mess: {place}: {what}")
-        console.say(f"next: facet pack {folder} {folder.resolve().name}.h5")
+        console.say(f"next: facet pack {shlex.quote(str(folder))} {shlex.quote(f'{folder.resolve().name}.h5')}")

@@ -16,9 +16,10 @@ print(json.dumps({"error": None, "cuda_build": tf.test.is_built_with_cuda(), "gp
 
 def ask_tensorflow(timeout: float = 120) -> dict[str, Any]:
     """Gives `error` (one line or None), `cuda_build` (bool), `gpus` (names) and `version`; takes some five seconds."""
+    # -P: a json.py in the user's folder must not be imported; -I would hide packages installed for this user alone
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _QUESTION], capture_output=True, text=True, timeout=timeout, check=False
+            [sys.executable, "-P", "-c", _QUESTION], capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return _failed(f"no answer within {timeout:g} s")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hdf5_helper.errors import FacetError
-from scripts.console import Console
+from scripts.console import Console, shown
 
 _LABEL = "gender, age, or both with a comma"
 
@@ -29,14 +29,10 @@ def _pairs(values: tuple[str, ...]) -> dict[str, Any]:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Gives the options that the user gave, by setting name and in the settings' own types."""
-    from hdf5_helper.fit import parse_size
+    from models.training.settings import typed
 
     given = {name: value for name, value in options.items() if value is not None}
-    if "label" in given:
-        given["label"] = tuple(part.strip() for part in given["label"].split(","))
-    if "image_size" in given:
-        given["image_size"] = parse_size(given["image_size"])
-    return given
+    return {name: typed(name, value) for name, value in given.items()}
 
 
 @click.command()
@@ -56,7 +52,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--trainable-layers", metavar="N|LAYER|all", help="Backbone layers that fine-tuning trains.  [4]")
 @click.option("--class-weights", metavar="none|balanced|0:1,1:1.582", help="How much each class counts.  [none]")
 @click.option("--augment", metavar="none|mirror", help="[mirror]")
-@click.option("--best-metric", metavar="NAME", help="Column of epochs.csv that chooses the best epoch.")
+@click.option(
+    "--best-metric", metavar="NAME", help="val_loss, val_gender_accuracy or val_age_mae: chooses the best epoch."
+)
 @click.option("--checkpoint-every", type=int, metavar="EPOCHS", help="[2]")
 @click.option("--checkpoint-every-steps", type=int, metavar="STEPS", help="[never]")
 @click.option("--checkpoint-every-minutes", type=float, metavar="MINUTES", help="[15]")
@@ -116,8 +114,9 @@ def _plan(settled: Any) -> str:
     settings = settled.settings
     what = "goes on with" if settled.resumed else "begins"
     height, width = settings.image_size
+    weights = settings.weights if settings.weights in ("none", "imagenet") else shown(Path(settings.weights))
     return (
-        f"{what} run {settled.run.name}: {' and '.join(settings.label)} on {settings.data}, {settings.backbone} with"
-        f" weights {settings.weights}, images {height}x{width}, batches of {settings.batch_size},"
+        f"{what} run {settled.run.name}: {' and '.join(settings.label)} on {shown(Path(settings.data))},"
+        f" {settings.backbone} with weights {weights}, images {height}x{width}, batches of {settings.batch_size},"
         f" {settings.warm_up_epochs} + {settings.fine_tuning_epochs} epochs"
     )

@@ -164,9 +164,9 @@ def test_the_last_of_a_finished_phase_stays(model, run):
 
 def test_minutes_and_steps_ask_for_checkpoints_within_an_epoch(model, run):
     place = TrainingState(WARM_UP, optimizer_steps=6)
-    assert keeper(run, model, every_steps=3).due_within_epoch(place)
-    assert not keeper(run, model, every_steps=4).due_within_epoch(place)
-    assert keeper(run, model, every_minutes=1e-9).due_within_epoch(place)
+    assert keeper(run, model, every_steps=3).due_after_step(place)
+    assert not keeper(run, model, every_steps=4).due_after_step(place)
+    assert keeper(run, model, every_minutes=1e-9).due_after_step(place)
 
 
 def test_epochs_and_curves_are_shown(model, run):
@@ -180,7 +180,7 @@ def test_epochs_and_curves_are_shown(model, run):
 @pytest.mark.parametrize(
     ("which", "sentence"),
     [
-        ("best", "run 'some': has no checkpoint yet"),
+        ("best", "run 'some': has no best checkpoint, none yet"),
         ("lst", "checkpoint 'lst' of run 'some': expected one of best, last (did you mean 'last'?)"),
     ],
 )

@@ -40,7 +40,7 @@ def image_place(file: Path, row: int) -> int:
     with HDF5Reader(file) as reader:
         name = "images" if reader.storage == "raw" else "encoded/bytes"
         start = row * 24 * 20 * 3 if reader.storage == "raw" else int(reader._images._starts[row])
-        return reader._file.index.dsets[name].extents.pieces(start + 300, start + 301)[0][0]
+        return reader._file.structure.dsets[name].extents.pieces(start + 300, start + 301)[0][0]
 
 
 def test_a_damaged_example_is_named_and_the_others_are_read(file, tmp_path):
@@ -79,7 +79,7 @@ def test_a_misspelt_verify_is_refused(file):
 
 def test_every_label_and_every_path_is_under_the_seal(file, tmp_path):
     with HDF5Reader(file) as reader:
-        dsets = {n: d.extents.pieces(0, d.nbytes) for n, d in reader._file.index.dsets.items() if d.nbytes}
+        dsets = {n: d.extents.pieces(0, d.nbytes) for n, d in reader._file.structure.dsets.items() if d.nbytes}
     for name in set(dsets) - {"images", "encoded/bytes"}:
         copy = damaged_copy(file, tmp_path, dsets[name][0][0] + dsets[name][0][1] // 2)
         with pytest.raises(FacetError, match=r"is damaged|are damaged"):
@@ -140,6 +140,21 @@ def test_another_major_version_is_refused(file, tmp_path):
         later.attrs.modify("version", np.array([2, 1]))
     with pytest.raises(FacetError, match=r"has format version 2\.1, expected 1\.x, which this program reads"):
         HDF5Reader(copy)
+
+
+def test_a_file_of_another_kind_or_version_is_called_so_whatever_its_layout(tmp_path):
+    sentences = {
+        "foreign": "is HDF5 but not of Facet's format, expected a file made by `facet pack`",
+        "facet": "has format version 2.0, expected 1.x, which this program reads",
+    }
+    for kind, sentence in sentences.items():
+        with h5py.File(tmp_path / "a.h5", "w") as other:
+            other.create_dataset("images", data=np.zeros((40, 40), np.uint8), chunks=(10, 10), compression="gzip")
+            other.create_dataset("names", data=["a", "b"])
+            other.attrs["format"], other.attrs["version"] = kind, (2, 0)
+        with pytest.raises(FacetError) as error:
+            HDF5Reader(tmp_path / "a.h5")
+        assert str(error.value) == f"{tmp_path / 'a.h5'}: {sentence}"
 
 
 def test_an_unsealed_file_was_never_finished(file, tmp_path):

@@ -12,6 +12,7 @@ import h5py
 import pytest
 
 from hdf5_helper.machine import cpu, disk, memory, nvidia, versions, why_no_gpu
+from scripts.tensorflow_probe import ask_tensorflow
 
 CPU_BUILD = {"error": None, "cuda_build": False, "gpus": []}
 GPU_BUILD = {**CPU_BUILD, "cuda_build": True}
@@ -106,6 +107,15 @@ def test_doctor_says_in_words_that_tensorflow_is_broken(facet, tmp_path):
     assert f"h5py        {h5py.__version__}" in lines
     assert lines[-1] == "next: facet sample faces --layout agegender"
     assert (answer.code, answer.stderr) == (0, "")
+
+
+def test_a_module_of_the_users_folder_is_not_taken_for_a_library(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise ImportError('the wrong json')")
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "tensorflow.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "far"))
+    assert ask_tensorflow()["error"] == "ImportError: broken on purpose"
 
 
 @pytest.mark.gpu

@@ -1,9 +1,23 @@
+import csv
+import os
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_absolute_error, roc_auc_score
+from small_models import small_model
+from trees import agegender_paths, plant
 
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.progress import Silent
+from hdf5_helper.reader import HDF5Reader
+from models.interface.evaluation import evaluate
+from models.interface.evaluation_files import write_evaluation
+from models.interface.predictor import load_predictor
+from models.model_file import save_model_file
 from models.training.evaluation import age_metrics, decades, gender_metrics, group_metrics, label_metrics
 from models.training.report_pictures import confusion_text
 
@@ -72,3 +86,84 @@ def test_confusion_as_text():
         "true male            1,200           3\n"
         "true female              4           5"
     )
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A packed file of 20 pictures, one of them with a name that is no UTF-8, and the paths inside it."""
+    folder = tmp_path_factory.mktemp("faces")
+    paths = agegender_paths(10)
+    tree = plant(folder / "tree", paths)
+    odd = os.fsdecode(os.fsencode(paths[3]).replace(b"_rm1_", b"_caf\xe9_"))
+    (tree / paths[3]).rename(tree / odd)
+    pack([tree], folder / "faces.h5", PackOptions())
+    names = {path.partition("/")[2] for path in [*paths[:3], odd, *paths[4:]]}
+    return folder / "faces.h5", names
+
+
+def measured(model_path, data, split="all"):
+    predictor = load_predictor(str(model_path))
+    with HDF5Reader(data, image_size=(32, 32)) as reader:
+        return predictor.description, evaluate(predictor, reader, split, {}, Silent())
+
+
+def test_a_name_that_is_no_utf8_stands_in_the_csv_as_it_is_on_disk(faces, tmp_path):
+    data, paths = faces
+    save_model_file(*small_model(("age", "gender")), tmp_path / "both.keras")
+    description, found = measured(tmp_path / "both.keras", data)
+    with HDF5Reader(data) as reader:
+        write_evaluation(tmp_path / "out", found, reader, description)
+    with open(tmp_path / "out" / "predictions.csv", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert {row["path"].partition("combined/")[2] for row in csv.DictReader(file)} == paths
+
+
+@pytest.mark.parametrize("name", ["plain.h5", "plain.keras"])
+def test_a_model_saved_by_keras_alone_is_measured_and_drawn_like_facets_own(faces, tmp_path, name):
+    data, _paths = faces
+    model, description = small_model(("age", "gender"))
+    save_model_file(model, description, tmp_path / "own.keras")
+    model.save(tmp_path / name)
+    found, own = measured(tmp_path / name, data), measured(tmp_path / "own.keras", data)
+    assert found[1].values == own[1].values
+    with HDF5Reader(data) as reader:
+        write_evaluation(tmp_path / "out", found[1], reader, found[0])
+    files = ["age.png", "gender-confusion.png", "metrics.json", "predictions.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
+
+
+def foreign(units, activation, name="gender", bias="zeros"):
+    image = keras.Input((32, 32, 3))
+    values = keras.layers.Dense(units, activation=activation, name=name, bias_initializer=bias)
+    return keras.Model(image, values(keras.layers.Flatten()(image)))
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            lambda: foreign(2, "softmax"),
+            "output 'gender' has 2 columns, expected 1: others cannot be measured in this version",
+        ),
+        (
+            lambda: foreign(1, "linear"),
+            "output 'gender' is linear, expected a sigmoid: others cannot be measured in this version",
+        ),
+        (
+            lambda: foreign(1, "linear", "age", keras.initializers.Constant(float("nan"))),
+            "output 'age' is not finite for some images, expected numbers: its training has failed",
+        ),
+    ],
+    ids=["two columns", "no probability", "not a number"],
+)
+def test_an_output_that_cannot_be_measured_is_refused_in_one_sentence(faces, tmp_path, model, sentence):
+    model().save(tmp_path / "foreign.keras")
+    with pytest.raises(FacetError) as refused:
+        measured(tmp_path / "foreign.keras", faces[0])
+    assert str(refused.value) == f"foreign.keras: {sentence}"
+
+
+def test_a_model_of_other_labels_is_refused_in_one_sentence(faces, tmp_path):
+    foreign(1, "sigmoid", "smile").save(tmp_path / "smile.keras")
+    with pytest.raises(FacetError) as refused:
+        measured(tmp_path / "smile.keras", faces[0])
+    assert str(refused.value) == f"{faces[0]}: has no label that the model predicts, expected smile"

@@ -11,6 +11,7 @@ import tensorflow as tf
 from small_models import CAFFE, SLIM, images, small_model, values_of
 
 from hdf5_helper.errors import FacetError
+from models.description import ModelDescription, Output
 from models.export import convert_h5_to_pb, export_frozen_graph, load_frozen_graph
 from models.export.examples import Examples, examples_from
 from models.model_file import save_model_file
@@ -87,6 +88,19 @@ def test_a_graph_that_computes_something_else_is_not_kept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_whose_weights_are_not_finite_is_not_exported(tmp_path):
+    image = keras.Input((8, 8, 3))
+    last = keras.layers.Dense(1, name="value", bias_initializer=keras.initializers.Constant(float("nan")))
+    model = keras.Model(image, last(keras.layers.Flatten()(image)))
+    description = ModelDescription((Output("value", "linear"),), (8, 8))
+    with pytest.raises(FacetError) as refused:
+        export_frozen_graph(model, description, tmp_path / "broken.pb")
+    assert str(refused.value) == (
+        "the model's own output 'value' is not finite for 64 of 64 images, expected numbers: its training has failed"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_never_replaces_a_file_unasked_and_leaves_it_whole(tmp_path):
     model, description = small_model()
     out = tmp_path / "small.pb"
@@ -132,54 +146,13 @@ def test_a_saved_keras_model_becomes_a_pb_in_a_folder_of_its_own(tmp_path, name)
     assert convert_h5_to_pb(tmp_path / name, tmp_path, "short") == tmp_path / "short.pb"
 
 
-def graph_bytes(build):
-    with tf.Graph().as_default() as graph:
-        build()
-    return graph.as_graph_def().SerializeToString()
-
-
-def two_inputs():
-    names = [tf.compat.v1.placeholder(tf.float32, (None, 8, 8, 3)) for _ in range(2)]
-    tf.add(*names, name="sum")
-
-
-def flat_input():
-    tf.identity(tf.compat.v1.placeholder(tf.float32, (None, 10), name="x"), name="y")
-
-
-def variable():
-    tf.compat.v1.get_variable("w", (3,), use_resource=True)
-
-
-@pytest.fixture(scope="module")
-def saved_model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved")
-    image = keras.Input((8, 8, 3))
-    keras.Model(image, keras.layers.Flatten()(image)).export(folder, verbose=False)
-    return folder / "saved_model.pb"
-
-
-def test_a_file_that_is_no_frozen_graph_is_refused_in_one_sentence(tmp_path, saved_model):
-    cases = {
-        saved_model.read_bytes(): "a SavedModel, expected a frozen graph as `facet export` writes",
-        b"\xff\xd8\xff\xe0 not a graph": "not a frozen graph (no GraphDef can be read from it)",
-        b'node { name: "image" }': "not a frozen graph (no GraphDef can be read from it)",
-        b"": "not a frozen graph (it holds no operations)",
-        graph_bytes(variable): "not a frozen graph (1 variables are not constants)",
-        graph_bytes(two_inputs): "has 2 placeholders and no sidecar, expected one input",
-        graph_bytes(flat_input): "has input (None, 10) and no sidecar, expected images (None, H, W, 3)",
-    }
-    for data, sentence in cases.items():
-        (tmp_path / "other.pb").write_bytes(data)
-        with pytest.raises(FacetError) as refused:
-            load_frozen_graph(tmp_path / "other.pb")
-        assert str(refused.value) == f"{tmp_path / 'other.pb'}: {sentence}"
-
-
-def test_a_missing_graph_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(FacetError) as refused:
-        load_frozen_graph(tmp_path / "gone.pb")
-    assert str(refused.value) == f"{tmp_path / 'gone.pb'}: no such file, expected a frozen graph (.pb)"
+def test_the_sidecar_of_a_plain_keras_file_has_class_names_and_polarity(tmp_path):
+    small_model(("age", "gender"))[0].save(tmp_path / "plain.h5")
+    path = convert_h5_to_pb(tmp_path / "plain.h5", tmp_path, "plain")
+    told = {output["label"]: output for output in json.loads(path.with_suffix(".json").read_text())["outputs"]}
+    assert told["gender"]["class_names"] == ["male", "female"]
+    assert told["gender"]["polarity"] == "P(female): below 0.5 is male, else female"
+    assert (told["age"]["unit"], told["age"]["polarity"]) == ("years", "age in years")
 
 
 def test_importing_the_export_package_brings_no_tensorflow():

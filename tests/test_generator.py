@@ -87,11 +87,43 @@ def test_plain_keras_fit_trains_on_it(file):
         assert generator.state()["epoch"] >= 3
 
 
-def test_dataset_gives_the_same_batches(file):
-    with HDF5Generator(file, "train", 16, ("gender", "age"), epochs=1) as one, HDF5Generator(file, "train", 16) as two:
-        for batch, (images, _labels) in zip(one.dataset().as_numpy_iterator(), two, strict=False):
-            assert np.array_equal(batch[0], images)
-        assert [spec.shape.as_list() for spec in one.dataset().element_spec[1].values()] == [[None], [None]]
+def test_dataset_gives_the_same_batches_from_the_present_state_each_time_and_leaves_it(file):
+    with (
+        HDF5Generator(file, "train", 16, ("gender", "age"), epochs=2) as one,
+        HDF5Generator(file, "train", 16, ("gender", "age"), epochs=2) as two,
+    ):
+        for generator in (one, two):
+            generator.seek(1, 2)
+        dataset, expected = one.dataset(), list(two)
+        assert len(expected) == 2 * one.steps_per_epoch - 2 > 0
+        for _ in range(2):
+            found = list(dataset.as_numpy_iterator())
+            assert len(found) == len(expected)
+            assert all(equal(*pair) for pair in zip(found, expected, strict=True))
+        next(iter(dataset))
+        assert one.state() == {"seed": 0, "epoch": 1, "step": 2}
+        assert [spec.shape.as_list() for spec in dataset.element_spec[1].values()] == [[None], [None]]
+
+
+def test_plain_keras_fit_trains_on_the_dataset_epoch_by_epoch(file):
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    seen: list[int] = []
+    with HDF5Generator(file, "train", 16, "gender", epochs=1) as generator:
+        count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, **_logs: seen.append(batch))
+        model.fit(generator.dataset(), epochs=3, verbose=0, callbacks=[count])
+        assert seen == 3 * list(range(generator.steps_per_epoch))
+
+
+def test_batches_from_a_place_leave_the_generator_where_it_is(file):
+    with HDF5Generator(file, "train", 16, epochs=2) as generator:
+        generator.seek(2, 1)
+        expected = list(generator)
+        generator.seek(1, 0)
+        found = list(generator.batches(2, 1))
+        assert generator.state() == {"seed": 0, "epoch": 1, "step": 0}
+    assert len(found) == len(expected) > 0
+    assert all(equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 def test_rows_without_any_known_label_are_left_out(file):
@@ -119,6 +151,13 @@ def test_a_generator_that_cannot_be_is_refused(file, arguments, sentence):
         HDF5Generator(file, "train", **arguments)
 
 
+@pytest.mark.parametrize(("split", "hint"), [("trian", " (did you mean 'train'?)"), ("al", " (did you mean 'all'?)")])
+def test_a_misspelt_split_lists_all_four(file, split, hint):
+    with pytest.raises(FacetError) as error:
+        HDF5Generator(file, split)
+    assert str(error.value) == f"{file}: has no split {split!r}, expected one of all, test, train, validation{hint}"
+
+
 def test_a_seek_outside_the_epoch_is_refused(file):
     with (
         HDF5Generator(file, "train", 16) as generator,
@@ -127,7 +166,11 @@ def test_a_seek_outside_the_epoch_is_refused(file):
         generator.seek(1, generator.steps_per_epoch)
 
 
-def test_importing_the_package_brings_no_tensorflow():
-    code = "import hdf5_helper, hdf5_helper.generator, sys; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+def test_importing_the_package_brings_no_tensorflow_and_no_opencv():
+    code = "import sys, hdf5_helper; print([n for n in ('tensorflow', 'cv2', 'h5py', 'numpy') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
+    assert done.stdout.strip() == "[]"
+    names = "HDF5Reader, HDF5Generator, pack"
+    code = f"import sys; from hdf5_helper import {names}; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,5 +1,5 @@
 from models.training.history import columns, read_epochs, write_epochs
-from models.training.state import Best, TrainingState, averages
+from models.training.state import Best, TrainingState, add
 
 ROWS = [
     {"phase": "warm_up", "epoch": 0, "step": 0, "val_gender_accuracy": 0.5, "val_loss": 0.7},
@@ -40,13 +40,11 @@ def test_epochs_are_read_back_as_they_were_written(tmp_path):
     assert read_epochs(tmp_path / "none.csv") == []
 
 
-def test_sums_become_averages():
-    state = TrainingState()
-    state.add({"loss": (2.0, 4.0)})
-    state.add({"loss": (4.0, 2.0), "gender_accuracy": (0.0, 0.0)})
-    found = averages(state.sums)
-    assert found["loss"] == 1.0
-    assert found["gender_accuracy"] != found["gender_accuracy"]  # NaN: nothing was counted
+def test_sums_are_added_column_by_column():
+    sums = {}
+    add(sums, {"loss": [2.0, 4.0]})
+    add(sums, {"loss": [4.0, 2.0], "age_mae": [1.0, 1.0]})
+    assert sums == {"loss": [6.0, 6.0], "age_mae": [1.0, 1.0]}
 
 
 def test_a_state_survives_its_json_form():

@@ -1,5 +1,8 @@
 import json
 
+from trees import manifest
+
+from hdf5_helper.packer import PackOptions, pack
 from hdf5_helper.reader import HDF5Reader
 from hdf5_helper.summary import summarize
 
@@ -19,6 +22,23 @@ def test_inspect_prints_counts_by_split_and_label(packed, facet):
     assert "1 byte-identical copy; 1 image in several splits" in lines
     assert f"{values['subjects']['persons']} persons; 1 in several splits" in lines
     assert lines[-1] == f"next: facet train {file} --run NAME --backbone mobilenet --weights imagenet"
+
+
+def test_of_many_classes_and_groups_the_twenty_largest_are_printed(facet, tmp_path):
+    sizes = {f"c{number:02d}": 1 + number % 5 for number in range(30)}
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    rows = [{"path": f"{n}.png", "mood": name, "camera": f"k{name}"} for n, name in enumerate(names)]
+    options = PackOptions(groups=("camera",), columns={"mood": "mood"}, split="1,0,0")
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "my file.h5", options)
+    lines = facet("inspect", "my file.h5", cwd=tmp_path).stdout.splitlines()
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:20]
+    assert [line.split() for line in lines if line.startswith("mood ")] == [
+        ["mood", name, str(sizes[name]), str(sizes[name])] for name in largest
+    ]
+    assert "mood: … 10 more" in [line.strip() for line in lines]
+    groups = ", ".join(f"k{name} {sizes[name]}" for name in largest)
+    assert f"group camera: {groups}, … 10 more" in lines
+    assert lines[-1] == "next: facet train 'my file.h5' --run NAME --backbone mobilenet --weights imagenet"
 
 
 def test_inspect_names_copies_when_asked(packed, facet):

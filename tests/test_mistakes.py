@@ -73,7 +73,7 @@ def files(folder):
         ),
         (
             "train faces.h5 --label gender --backbone mobilenet --weights narrow.weights.h5",
-            "weights narrow.weights.h5: do not fit mobilenet with arguments {} (…",
+            "weights START/narrow.weights.h5: do not fit mobilenet with arguments {} (…",
         ),
         (
             "train faces.h5 --label gender --backbone vgg19 --weights imagenet --image-size 16",
@@ -87,6 +87,15 @@ def files(folder):
         (
             "train faces.h5 MOBILENET --class-weights 0:a",
             "class weights '0:a': expected none, balanced or such as 0:1,1:1.582",
+        ),
+        (
+            "train faces.h5 MOBILENET --class-weights 0:1",
+            "class weights '0:1': expected one weight for each of the classes 0 to 1",
+        ),
+        ("train faces.h5 MOBILENET --set units=[a]", "setting units: expected tuple[int, ...], found ['a']"),
+        (
+            "train faces.h5 MOBILENET --warm-up-epochs 0 --fine-tuning-epochs 0",
+            "warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch",
         ),
         (
             "train faces.h5 MOBILENET --trainable-layers conv_pw_31",
@@ -110,7 +119,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(facet, start, command, sen
     before = files(start)
     arguments = [part for word in command.split() for part in (MOBILENET if word == "MOBILENET" else (word,))]
     answer = facet(*arguments, cwd=start)
-    told, cut, _rest = sentence.partition("…")
+    told, cut, _rest = sentence.replace("START", str(start)).partition("…")
     assert answer.stderr.startswith(f"facet: {told}")
     assert answer.stderr.count("\n") == 1
     assert cut or answer.stderr == f"facet: {told}\n"

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer, hash_integers, splitmix64, uniform
-from hdf5_helper.order import Order, permute
+from hdf5_helper.order import Order, permute, positions_of
 
 
 def test_splitmix64_gives_the_published_sequence_for_seed_1234567():
@@ -38,6 +40,41 @@ def test_permutation_is_the_same_for_ever():
 @given(key=st.integers(0, 2**64 - 1), n=st.integers(1, 3000))
 def test_permutation_hits_every_value_once(key, n):
     assert sorted(permute(key, n, np.arange(n))) == list(range(n))
+
+
+@given(key=st.integers(0, 2**64 - 1), n=st.integers(1, 3000))
+def test_a_permutation_is_undone(key, n):
+    assert positions_of(key, n, permute(key, n, np.arange(n))).tolist() == list(range(n))
+
+
+def test_the_order_by_blocks_is_the_same_for_ever():
+    order = Order(np.arange(1003), 7, seed=5, shuffle="blocks", block_rows=50)
+    assert [order.batch(2, step).tolist() for step in (0, 58, 142)] == [
+        [652, 780, 209, 670, 597, 46, 43],
+        [829, 497, 817, 816, 701, 723, 975],
+        [603, 637, 449, 95, 423, 129, 89],
+    ]
+
+
+def test_an_epoch_by_blocks_takes_every_row_once_where_the_batch_divides_them():
+    for n, block in ((96, 7), (96, 8), (96, 95), (96, 200), (1000, 3)):
+        order = Order(np.arange(n), 8, seed=1, shuffle="blocks", block_rows=block)
+        rows = np.concatenate([order.batch(3, step) for step in range(order.steps_per_epoch)])
+        assert sorted(rows.tolist()) == list(range(n))
+
+
+def test_a_batch_by_blocks_takes_no_longer_with_a_thousand_times_as_many_blocks():
+    def seconds(n: int) -> float:
+        order = Order(np.arange(n), 64, shuffle="blocks", block_rows=8)
+        order.batch(1, 0)
+        times = []
+        for step in range(20):
+            started = time.perf_counter()
+            order.batch(1, step * 7)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert seconds(8_000_000) < 5 * seconds(8_000)
 
 
 @given(key=st.integers(0, 2**64 - 1), n=st.integers(1, 10**9), position=st.integers(0, 10**9))

@@ -129,7 +129,12 @@ MISTAKES = {
     "{tree} {out} --map W=f": "--map 'W=f': expected LABEL:WRITTEN=MEANT such as gender:W=female,M=male",
     "{tree} {out} --columns path": "--columns 'path': expected pairs such as a=b,c=d",
     "{tree} {out} --label-name age": "--label-name 'age': this name has a meaning of its own, expected another",
-    "{tree} {out} --label-name a/b": "--label-name 'a/b': expected letters, digits and the signs _ . - only",
+    "{tree} {out} --label-name a/b": "--label-name 'a/b': expected letters, digits, _ . - only, and no dot first",
+    "{tree} {out} --label-name .": "--label-name '.': expected letters, digits, _ . - only, and no dot first",
+    "{tree} {out} --groups race": "--groups: layout agegender has no use for it, expected layout manifest",
+    "{tree} {out} --split-by image": (
+        "--split-by image: layout agegender brings its own split, expected --split with parts"
+    ),
     "{tree} {tree} {out}": "2 sources: this version packs one into a file, expected exactly one",
     "{tree} nowhere/a.h5": "nowhere/a.h5: no such folder as nowhere, expected an existing one",
     "{tree} {tree}": "{tree}: is a folder, expected the name of a file to write",

@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import agegender_paths, plant, write
+from trees import Meddler, agegender_paths, left_in, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.progress import Silent
 from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.survivors import survivors_path
+from hdf5_helper.write_packed import survivors_path
 
 PART = ".a.part.h5"
 
@@ -20,10 +19,6 @@ PART = ".a.part.h5"
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", agegender_paths(60))
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
 def test_an_existing_file_is_refused_unless_it_may_be_overwritten(tree, tmp_path):
@@ -42,16 +37,6 @@ def test_what_an_interrupted_pack_left_is_replaced(tree, tmp_path):
     pack([tree], tmp_path / "a.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "clean.h5").read_bytes()
     assert left_in(tmp_path) == ["a.h5", "clean.h5"]
-
-
-class Meddler(Silent):
-    """Does something to the tree when the survey is over and the images are about to be read."""
-
-    def __init__(self, meddle):
-        self.meddle = meddle
-
-    def start(self, what, total):  # noqa: ARG002
-        self.meddle()
 
 
 def test_an_interrupt_leaves_nothing(tree, tmp_path):
@@ -130,11 +115,26 @@ for options, progress in ((PackOptions(storage="raw", image_size=(500, 500)), No
 """
 
 
-def test_a_full_disk_is_one_sentence_before_or_during_the_work_and_leaves_nothing(tree, tmp_path):
-    (tmp_path / "disk").mkdir()
+SECOND = """
+import sys
+from pathlib import Path
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packer import PackOptions, pack
+tree, disk = sys.argv[1], Path(sys.argv[2])
+try:
+    pack([tree], disk / "a.h5", PackOptions(storage="raw", image_size=(55, 55)), say=print)
+except FacetError as error:
+    print(error)
+print(sorted(path.name for path in disk.iterdir()))
+"""
+
+
+def on_a_small_disk(code: str, tree: Path, disk: Path) -> list[str]:
+    """Gives what the program `code` prints about packing `tree` into `disk`, which holds 2 MiB."""
+    disk.mkdir()
     script = f'mount -t tmpfs -o size=2m none "$2" && exec "{sys.executable}" -c "$0" "$1" "$2"'
     done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, FULL, tree, tmp_path / "disk"],
+        ["unshare", "-rm", "sh", "-c", script, code, tree, disk],
         capture_output=True,
         text=True,
         check=False,
@@ -143,10 +143,26 @@ def test_a_full_disk_is_one_sentence_before_or_during_the_work_and_leaves_nothin
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
     assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_full_disk_is_one_sentence_before_or_during_the_work_and_leaves_nothing(tree, tmp_path):
     target = tmp_path / "disk" / "a.h5"
-    assert done.stdout.splitlines() == [
+    assert on_a_small_disk(FULL, tree, target.parent) == [
         f"{target}: needs 90.1 MB, but 2.1 MB are free in {target.parent}",
         "[]",
         f"{target}: no space left on its file system, so nothing was written",
         "['hog']",
     ]
+
+
+def test_too_little_space_for_leaving_bad_images_out_is_said_before_and_after_the_work(tree, tmp_path):
+    write(tree, "combined/aligned/30_F/nm1_rm1_1980-1-1_2010.jpg", b"x")
+    target = tmp_path / "disk" / "a.h5"
+    lines = on_a_small_disk(SECOND, tree, target.parent)
+    assert lines[-3] == (
+        f"warning: {target}: raw storage, up to 1.23 MB, and as much again if images turn out bad, 2.1 MB free"
+    )
+    assert lines[-2].startswith(f"{target}: bad images are left out by a second copy, which needs 1.22 MB, but ")
+    assert lines[-2].endswith(f" kB are free in {target.parent}")
+    assert lines[-1] == "[]"

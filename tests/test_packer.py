@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import h5py
@@ -15,7 +14,6 @@ from trees import agegender_paths, manifest, plant
 
 from hdf5_helper.fit import fit
 from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.progress import Silent
 from hdf5_helper.reader import HDF5Reader
 
 RAW = PackOptions(storage="raw", image_size=(24, 20))
@@ -24,10 +22,6 @@ RAW = PackOptions(storage="raw", image_size=(24, 20))
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", agegender_paths(60))
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("storage", ["encoded", "raw"])
@@ -84,16 +78,6 @@ def test_checksums_means_and_sizes_are_those_of_the_stored_images(tree, tmp_path
                 assert (file["encoded/height"][row], file["encoded/width"][row]) == image.shape[:2]
             assert file["checksum"][row] == xxhash.xxh3_64_intdigest(stored)
             assert file["statistics/channel_mean"][row] == pytest.approx(image.mean(axis=(0, 1)), rel=1e-6)
-
-
-class Meddler(Silent):
-    """Does something to the tree when the survey is over and the images are about to be read."""
-
-    def __init__(self, meddle):
-        self.meddle = meddle
-
-    def start(self, what, total):  # noqa: ARG002
-        self.meddle()
 
 
 def test_labels_groups_and_subjects_are_stored_as_the_format_says(tmp_path):

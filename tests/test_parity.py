@@ -52,6 +52,28 @@ def test_what_cannot_be_compared_differs_infinitely(found):
     assert difference(found, {"age": np.array([[1.0]], np.float32)}) == math.inf
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_equal_values_that_are_not_finite_differ_infinitely(value):
+    values = {"age": np.full((2, 1), value, np.float32)}
+    assert difference(values, values) == math.inf
+
+
+def test_a_model_whose_own_values_are_not_finite_is_refused_before_any_runtime_runs():
+    model, description = small_model(("age", "gender"))
+
+    def reference(pictures):
+        values = keras_reference(model, description, pictures)
+        values["gender"] = values["gender"].copy()
+        values["gender"][[3, 60], 0] = np.nan, np.inf
+        return values
+
+    with pytest.raises(FacetError) as refused:
+        measure_parity(freeze(model, description), reference, images(64))
+    assert str(refused.value) == (
+        "the model's own output 'gender' is not finite for 2 of 64 images, expected numbers: its training has failed"
+    )
+
+
 def test_a_value_is_not_lost_between_outputs():
     reference = {"age": np.zeros((2, 1), np.float32), "gender": np.zeros((2, 1), np.float32)}
     found = {"age": np.zeros((2, 1), np.float32), "gender": np.array([[0.0], [0.5]], np.float32)}

@@ -118,10 +118,12 @@ def test_a_model_that_is_not_there_is_refused_in_one_sentence(text, checkpoint, 
     assert str(refused.value) == sentence
 
 
-def test_a_model_of_no_picture_is_refused_in_one_sentence(tmp_path):
-    image = keras.Input((16, 16, 1))
-    keras.Model(image, keras.layers.Flatten()(image)).save(tmp_path / "grey.keras")
-    with pytest.raises(FacetError) as refused:
-        load_predictor(str(tmp_path / "grey.keras"))
-    sentence = "the model takes (None, 16, 16, 1), expected one colour image (None, H, W, 3)"
-    assert str(refused.value) == f"{tmp_path / 'grey.keras'}: {sentence}"
+def test_a_model_of_one_number_an_image_predicts_a_column(tmp_path):
+    image = keras.Input((32, 32, 3))
+    means = keras.layers.Reshape((), name="age")(keras.layers.Dense(1)(keras.layers.Flatten()(image)))
+    model = keras.Model(image, means)
+    model.save(tmp_path / "flat.keras")
+    expected = model.predict(images(4).astype(np.float32), verbose=0)
+    found = load_predictor(str(tmp_path / "flat.keras")).predict(images(4))["age"]
+    assert expected.shape == (4,)
+    np.testing.assert_allclose(found, expected[:, np.newaxis], rtol=1e-4)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from trees import agegender_paths, encoded, picture, plant, write
+from trees import Meddler, agegender_paths, encoded, left_in, picture, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packer import PackOptions, pack, plan_pack, plan_survey, write_pack
@@ -25,10 +25,6 @@ BAD = {
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", agegender_paths(60))
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("options", [PackOptions(), RAW], ids=["encoded", "raw"])
@@ -54,13 +50,92 @@ def test_a_reject_changes_no_other_row(tree, tmp_path, options):
     assert (tmp_path / "bad.h5").read_bytes() == (tmp_path / "dropped.h5").read_bytes()
 
 
-def test_survivors_are_the_same_without_copy_file_range(tree, tmp_path, monkeypatch):
+@pytest.mark.parametrize("missing", ["copy_file_range", "pwrite", "pread", "preadv", "O_DIRECTORY"])
+def test_a_pack_is_the_same_where_the_system_lacks_a_call(tree, tmp_path, monkeypatch, missing):
     for path, data in BAD.items():
         write(tree, path, data)
-    pack([tree], tmp_path / "kernel.h5")
-    monkeypatch.delattr(os, "copy_file_range")
-    pack([tree], tmp_path / "memory.h5")
-    assert (tmp_path / "kernel.h5").read_bytes() == (tmp_path / "memory.h5").read_bytes()
+    pack([tree], tmp_path / "whole.h5")
+    monkeypatch.delattr(os, missing)
+    pack([tree], tmp_path / "lacking.h5", PackOptions(workers=4))
+    assert (tmp_path / "lacking.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_a_pack_is_the_same_where_the_system_lacks_every_call(tree, tmp_path, monkeypatch):
+    for path, data in BAD.items():
+        write(tree, path, data)
+    pack([tree], tmp_path / "whole.h5")
+    for call in ("copy_file_range", "pwrite", "pwritev", "pread", "preadv", "O_DIRECTORY", "sched_getaffinity"):
+        monkeypatch.delattr(os, call)
+    pack([tree], tmp_path / "lacking.h5", PackOptions(workers=4))
+    assert (tmp_path / "lacking.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def open_files() -> set[str]:
+    """Gives the paths of the files that this process has open."""
+    return {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}  # noqa: PTH208
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc")  # noqa: PTH112
+def test_no_file_is_replaced_while_it_is_open(tree, tmp_path, monkeypatch):
+    """Windows refuses that."""
+    replaced: list[str] = []
+    replace_file = Path.replace
+
+    def as_on_windows(self: Path, target: Path) -> Path:
+        if open_files() & {str(self), str(target)}:
+            raise PermissionError(13, "used by another process", str(target))
+        replaced.append(target.name)
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", as_on_windows)
+    for path, data in BAD.items():
+        write(tree, path, data)
+    assert pack([tree], tmp_path / "a.h5").examples == 120
+    assert replaced == [".a.part.h5", "a.h5", "a.h5.rejects.csv"]
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["a new file", "an older file"])
+def test_an_interrupt_at_the_last_moment_leaves_file_and_list_as_they_were(tree, tmp_path, monkeypatch, earlier):
+    if earlier:
+        write(tree, "combined/aligned/nobody/a.jpg", encoded(picture(3)))
+        pack([tree], tmp_path / "a.h5")
+    before = {name: (tmp_path / name).read_bytes() for name in left_in(tmp_path)}
+    assert list(before) == (["a.h5", "a.h5.rejects.csv"] if earlier else [])
+    for path, data in BAD.items():
+        write(tree, path, data)
+    synchronize = os.fsync
+
+    def interrupted(handle: int) -> None:
+        if os.path.realpath(f"/proc/self/fd/{handle}").endswith("/.a.part.h5"):
+            raise KeyboardInterrupt
+        synchronize(handle)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack([tree], tmp_path / "a.h5", PackOptions(overwrite=True))
+    assert {name: (tmp_path / name).read_bytes() for name in left_in(tmp_path)} == before
+
+
+def test_the_stages_of_a_pack_are_told(tree, tmp_path):
+    class Told(Silent):
+        def __init__(self):
+            self.stages, self.done = [], []
+
+        def start(self, what, total):
+            self.stages.append((what, total))
+            self.done.append(0)
+
+        def advance(self, count, note=""):  # noqa: ARG002
+            self.done[-1] += count
+
+    good, bad = Told(), Told()
+    pack([tree], tmp_path / "good.h5", progress=good)
+    for path, data in BAD.items():
+        write(tree, path, data)
+    pack([tree], tmp_path / "bad.h5", progress=bad)
+    assert good.stages == [("packing", 120), ("sealing", 1)]
+    assert bad.stages == [("packing", 124), ("leaving bad images out", 120), ("sealing", 1)]
+    assert [good.done, bad.done] == [[120, 1], [124, 120, 1]]
 
 
 def test_rejects_are_listed_with_their_reasons(tree, tmp_path):
@@ -102,16 +177,6 @@ def test_no_good_image_at_all_is_an_error_that_leaves_nothing(tmp_path):
     ):
         pack([tmp_path / "t"], tmp_path / "a.h5")
     assert left_in(tmp_path) == []
-
-
-class Meddler(Silent):
-    """Does something to the tree when the survey is over and the images are about to be read."""
-
-    def __init__(self, meddle):
-        self.meddle = meddle
-
-    def start(self, what, total):  # noqa: ARG002
-        self.meddle()
 
 
 def test_images_that_change_after_the_survey_are_rejects(tree, tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import errno
 import hashlib
 import io
 import re
@@ -309,6 +310,42 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failure_at_the_last_moment_leaves_an_empty_folder_empty(tmp_path, monkeypatch):
+    rename, folder = Path.rename, tmp_path / "faces"
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target) == folder / "woman":
+            raise OSError(errno.EIO, "broken disk")
+        return rename(self, target)
+
+    folder.mkdir()
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(FacetError, match="cannot be written"):
+        write_sample(folder, SampleOptions("folders", 10, image_size=32))
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
+def test_a_new_folder_appears_whole(tmp_path, monkeypatch):
+    renamed, rename = [], Path.rename
+    monkeypatch.setattr(Path, "rename", lambda self, target: (renamed.append(Path(target)), rename(self, target))[1])
+    write_sample(tmp_path / "faces", SampleOptions("folders", 10, image_size=32))
+    assert renamed == [tmp_path / "faces"]
+
+
+def test_the_messy_manifest_has_its_odd_row(tmp_path):
+    report = write_sample(tmp_path / "tree", SampleOptions("manifest", 10, 0, 32, mess=True))
+    [odd] = [path for path, what in report.mess.items() if what.startswith("a row without age")]
+    with open(tmp_path / "tree" / "manifest.csv", newline="") as file:
+        rows = {row["path"]: (row["age"], row["gender"]) for row in csv.DictReader(file)}
+    assert rows[odd] == ("", "n/a")
+    assert [row for row in rows.values() if "n/a" in row] == [("", "n/a")]
+
+
+def test_paths_with_blanks_are_quoted_in_the_next_command(facet, tmp_path):
+    answer = facet("sample", "my faces", "--layout", "folders", "--count", 4, "--image-size", 32, cwd=tmp_path)
+    assert answer.stdout.splitlines()[-1] == "next: facet pack 'my faces' 'my faces.h5'"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -373,6 +410,7 @@ def test_gender_and_age_can_be_learned_from_the_drawings_but_not_without_error()
     assert np.corrcoef(years, age[~seen])[0, 1] > 0.4
 
 
+@pytest.mark.long
 def test_at_least_three_hundred_pictures_are_drawn_a_second(tmp_path):
     write_sample(tmp_path / "warm", SampleOptions("folders", 20))
     started = time.process_time()

@@ -6,7 +6,7 @@ import pytest
 from hdf5_helper import HDF5Reader
 from hdf5_helper.errors import FacetError
 from models.training.resolve import resolve
-from models.training.settings import Settings, load_settings, make_settings, to_yaml
+from models.training.settings import Settings, load_origins, load_settings, make_settings, to_yaml
 
 PLAIN = {
     "data": "faces.h5",
@@ -56,6 +56,14 @@ def test_the_yaml_file_says_where_each_value_came_from():
         ({"warm_up_learning_rate": 0}, "warm_up_learning_rate 0.0: expected a number above 0"),
         ({"optimizer": "adm"}, "optimizer 'adm': expected one of adam, adamax, rmsprop, sgd (did you mean 'adam'?)"),
         ({"augment": "miror"}, "augment 'miror': expected one of mirror, none (did you mean 'mirror'?)"),
+        ({"units": ["a"]}, "setting units: expected tuple[int, ...], found ['a']"),
+        ({"image_size": [64]}, "setting image_size: expected tuple[int, int], found [64]"),
+        ({"warm_up_learning_rate": "fast"}, "setting warm_up_learning_rate: expected float, found 'fast'"),
+        ({"label": "gender,gender"}, "label 'gender,gender': expected one or several different labels"),
+        (
+            {"warm_up_epochs": 0, "fine_tuning_epochs": 0},
+            "warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch",
+        ),
         ({"keep": "0"}, "keep '0': expected a number of at least 1, or all"),
     ],
 )
@@ -63,6 +71,23 @@ def test_impossible_settings_are_refused(values, sentence):
     with pytest.raises(FacetError) as error:
         make_settings(PLAIN | values)
     assert str(error.value).startswith(sentence)
+
+
+def test_values_are_read_as_users_write_them():
+    settings = make_settings(PLAIN | {"label": "age, gender", "image_size": 64, "warm_up_learning_rate": "1e-3"})
+    assert (settings.label, settings.image_size, settings.warm_up_learning_rate) == (("age", "gender"), (64, 64), 1e-3)
+
+
+def test_a_configuration_that_lacks_a_setting_is_refused():
+    with pytest.raises(FacetError, match="settings: backbone not found, expected every setting of a run"):
+        make_settings({name: value for name, value in PLAIN.items() if name != "backbone"})
+
+
+def test_origins_are_read_back_from_the_comments(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(make_settings(PLAIN), {"backbone": "option", "data": "the HDF5 file"}))
+    found = load_origins(path)
+    assert (found["backbone"], found["data"], found["seed"]) == ("option", "the HDF5 file", "built-in")
 
 
 def test_differences_name_only_what_changes_the_result():
@@ -123,6 +148,7 @@ def test_several_labels_are_judged_by_the_sum_of_losses(reader):
             "best_metric 'val_acuracy': expected one of val_gender_accuracy, val_loss",
         ),
         ({"backbone": "vgg19", "weights": "none"}, {"bach_size": 3}, "--set bach_size: expected one of "),
+        ({"backbone": "vgg19", "weights": "none"}, {"images_digest": "ab"}, "--set images_digest: expected one of "),
     ],
 )
 def test_what_is_missing_is_asked_for(reader, given, sets, sentence):

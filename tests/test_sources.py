@@ -1,14 +1,18 @@
 """Layouts: what is read from folders and file names."""
 
+import errno
 import os
+import re
 
 import pytest
 from trees import plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import SourceOptions
+from hdf5_helper.options import PackOptions, SourceOptions
 from hdf5_helper.records import Listing
 from hdf5_helper.sources import read_source
+from hdf5_helper.survey import survey_source
+from hdf5_helper.tree import list_tree
 
 
 def facts(listing: Listing) -> list[tuple[object, ...]]:
@@ -28,7 +32,7 @@ def test_afad_reads_age_and_gender_from_folders_and_the_subject_from_the_file_na
 
 def test_another_afad_code_is_a_reject_and_never_a_gender(tmp_path):
     plant(tmp_path, ["25/111/a.jpg", "25/113/b.jpg", "c.jpg", "999/112/d.jpg"])
-    listing = read_source(tmp_path)
+    listing = read_source(tmp_path, "afad")
     assert [record.path for record in listing.records] == ["25/111/a.jpg"]
     assert dict(listing.rejects) == {
         "25/113/b.jpg": "gender code '113': expected 111 (male) or 112 (female)",
@@ -104,6 +108,98 @@ def test_folders_train_and_test_above_the_classes_are_the_official_split(tmp_pat
     ]
 
 
+@pytest.mark.parametrize("stray", ["train/stray.jpg", "stray.jpg", "others/stray.jpg"])
+def test_a_stray_image_in_a_split_tree_is_a_reject_and_changes_no_label(tmp_path, stray):
+    plant(tmp_path, ["train/man/a.jpg", "train/woman/b.jpg", "test/man/c.jpg", "test/woman/d.jpg", stray])
+    listing = read_source(tmp_path)
+    assert listing.official
+    assert [(record.path, record.split, dict(record.labels)) for record in listing.records] == [
+        ("test/man/c.jpg", 2, {"gender": 0}),
+        ("test/woman/d.jpg", 2, {"gender": 1}),
+        ("train/man/a.jpg", 0, {"gender": 0}),
+        ("train/woman/b.jpg", 0, {"gender": 1}),
+    ]
+    assert listing.rejects == ((stray, "lies in no class folder"),)
+
+
+def test_words_for_splits_are_never_classes(tmp_path):
+    plant(tmp_path, ["happy/deep/a.jpg", "sad/b.jpg", "train/c.jpg", "test/happy/d.jpg"])
+    listing = read_source(tmp_path)
+    assert not listing.official
+    assert [dict(record.labels) for record in listing.records] == [{"class": "happy"}, {"class": "sad"}]
+    assert [path for path, _reason in listing.rejects] == ["test/happy/d.jpg", "train/c.jpg"]
+    plant(tmp_path / "flat", ["valid/a.jpg", "invalid/b.jpg"])
+    with pytest.raises(FacetError, match=r"one class folder \(invalid\), .* train, validation, test and their like"):
+        read_source(tmp_path / "flat")
+
+
+def test_a_named_label_counts_before_the_words_for_gender(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/b.jpg"])
+    listing = read_source(tmp_path, options=SourceOptions(label_name="pose", value_map={"pose": {"man": "standing"}}))
+    assert [dict(record.labels) for record in listing.records] == [{"pose": "standing"}, {"pose": "woman"}]
+
+
+@pytest.mark.parametrize(
+    ("layout", "odd"), [("agegender", ["cat/a.jpg", "dog/b.jpg", "10_f/c.jpg"]), ("afad", ["x/1/a.jpg", "7/111/c.jpg"])]
+)
+def test_a_tree_of_which_only_a_part_looks_like_a_layout_is_asked_about(tmp_path, layout, odd):
+    plant(tmp_path, odd)
+    sentence = (
+        f"{tmp_path}: 1 of {len(odd)} images look like layout {layout} ({odd[-1]}), the others do not,"
+        f" expected --layout {layout} or --layout folders"
+    )
+    with pytest.raises(FacetError) as error:
+        read_source(tmp_path)
+    assert str(error.value) == sentence
+    assert len(read_source(tmp_path, layout).records) == 1
+    assert len(read_source(tmp_path, "folders").records) == len(odd)
+
+
+@pytest.mark.parametrize(
+    ("options", "layout", "others"),
+    [
+        (SourceOptions(groups=("race",)), "folders", "manifest"),
+        (SourceOptions(columns={"age": "x"}), "folders", "manifest"),
+        (SourceOptions(label_name="mood"), "manifest", "folders"),
+        (SourceOptions(value_map={"gender": {"W": "f"}}), "afad", "manifest or folders"),
+        (SourceOptions(label_name="mood"), "agegender", "folders"),
+    ],
+)
+def test_an_option_that_a_layout_has_no_use_for_is_refused(sample_tree, options, layout, others):
+    [option] = options.given()
+    with pytest.raises(FacetError) as error:
+        read_source(sample_tree(layout, 40), layout, options)
+    assert str(error.value) == f"{option}: layout {layout} has no use for it, expected layout {others}"
+
+
+def test_a_map_for_a_label_that_no_image_has_is_refused(sample_tree):
+    with pytest.raises(FacetError, match=r"--map gendr: no image has this label, .* \(did you mean 'gender'\?\)"):
+        read_source(sample_tree("folders", 40), options=SourceOptions(value_map={"gendr": {"a": "b"}}))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"label_name": "."}, "--label-name '.': expected letters, digits, _ . - only, and no dot first"),
+        ({"label_name": ".."}, "--label-name '..': expected letters"),
+        ({"groups": ("a/b",)}, "--groups 'a/b': expected letters"),
+        ({"columns": {".x": "y"}}, "--columns '.x': expected letters"),
+        ({"columns": {"Attributes": "camera"}}, "--columns attributes: a manifest cannot give this label"),
+    ],
+)
+def test_names_that_the_file_cannot_hold_are_refused(options, sentence):
+    with pytest.raises(FacetError, match=re.escape(sentence)):
+        SourceOptions(**options)
+
+
+@pytest.mark.parametrize("layout", ["afad", "agegender", "folders"])
+def test_images_of_one_folder_share_their_labels_and_groups(sample_tree, layout):
+    records = read_source(sample_tree(layout, 60)).records
+    folders = {record.path.rpartition("/")[0] for record in records}
+    assert len({id(record.labels) for record in records}) <= len(folders) < len(records)
+    assert len({id(record.groups) for record in records}) <= 4
+
+
 def test_one_class_folder_is_refused(tmp_path):
     with pytest.raises(FacetError, match=r"one class folder \(happy\), expected one a class, at least two"):
         read_source(plant(tmp_path, ["happy/a.jpg"]))
@@ -130,6 +226,31 @@ def test_linked_class_folders_are_followed(tmp_path):
     (tmp_path / "tree" / "man").symlink_to(tmp_path / "far" / "x")
     (tmp_path / "tree" / "woman").symlink_to(tmp_path / "far" / "y")
     assert [record.path for record in read_source(tmp_path / "tree").records] == ["man/a.jpg", "woman/b.jpg"]
+
+
+class WithoutInode:
+    """An entry of a folder as Windows gives it: its stat knows no inode and no device."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self.name, self.path, self.is_dir = entry.name, entry.path, entry.is_dir
+
+    def stat(self) -> os.stat_result:
+        return os.stat_result([0] * 10)
+
+
+def test_all_folders_are_entered_where_entries_know_no_inode(tmp_path, monkeypatch):
+    plant(tmp_path, ["man/a.jpg", "woman/b.jpg", "woman/deep/c.jpg"])
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: [WithoutInode(entry) for entry in scandir(folder)])
+    assert list_tree(tmp_path).files == ("man/a.jpg", "woman/b.jpg", "woman/deep/c.jpg")
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/b.jpg"])
+    (tmp_path / "man" / "x.png").symlink_to("x.png")
+    assert list_tree(tmp_path).images == ("man/a.jpg", "man/x.png", "woman/b.jpg")
+    rejects = survey_source(tmp_path, PackOptions()).rejects
+    assert rejects == (("man/x.png", f"cannot be read: {os.strerror(errno.ELOOP)}"),)
 
 
 def test_paths_that_are_no_utf_8_are_kept(tmp_path):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.option_text import parse_parts
-from hdf5_helper.options import SplitOptions
+from hdf5_helper.options import SplitOptions, parse_parts
 from hdf5_helper.records import Listing, Record
 from hdf5_helper.splits import choose, split
 
@@ -60,6 +59,48 @@ def test_each_label_has_its_share_of_every_part():
         assert [(mine == part).sum() for part in range(3)] == pytest.approx(
             [s * len(mine) for s in (0.64, 0.16, 0.2)], abs=2
         )
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(0, 1), st.integers(0, 8)), min_size=1, max_size=200),
+    st.sampled_from([(0.64, 0.16, 0.2), (0.8, 0.0, 0.2), (1 / 3, 1 / 3, 1 / 3), (0.98, 0.01, 0.01)]),
+    st.integers(0, 100),
+)
+def test_shares_are_met_within_one_subject_in_all_and_two_in_each_stratum(persons, parts, seed):
+    records = [
+        Record(f"{number:03d}-{image}", {"gender": gender, "age": 10.0 * decade + 5}, f"s{number}")
+        for number, (size, gender, decade) in enumerate(persons)
+        for image in range(size)
+    ]
+    largest = max(size for size, _gender, _decade in persons)
+    splits, _, _ = do_split(records, SplitOptions(parts, seed=seed))
+    strata = Counter((gender, decade) for _size, gender, decade in persons)
+    for stratum in (None, *(name for name, count in strata.items() if count >= 1 / min(p for p in parts if p))):
+        mine = splits[[stratum in (None, (r.labels["gender"], r.labels["age"] // 10)) for r in records]]
+        for part, share in enumerate(parts):
+            assert abs((mine == part).sum() - share * len(mine)) <= (1 if stratum is None else 2) * largest
+            assert share > 0 or not (mine == part).any()
+
+
+def test_the_seed_decides_even_where_every_image_has_labels_of_its_own():
+    records = [Record(f"{n:03d}.jpg", {"name": f"n{n}", "age": float(n)}, f"s{n}") for n in range(100)]
+    splits = [do_split(records, SplitOptions(seed=seed))[0] for seed in range(40)]
+    assert all(Counter(found.tolist()) == {0: 64, 1: 16, 2: 20} for found in splits)
+    in_train = np.mean([found == 0 for found in splits], axis=0)
+    assert in_train.min() > 0.3
+    assert in_train.max() < 0.95
+
+
+def test_classes_have_their_share_of_every_part_unless_they_are_many():
+    few = [Record(f"{n:04d}.jpg", {"mood": f"m{n % 20}"}) for n in range(2000)]
+    splits, _, _ = do_split(few, SplitOptions())
+    for mood in range(20):
+        assert shares(splits[[record.labels["mood"] == f"m{mood}" for record in few]]) == pytest.approx(
+            [0.64, 0.16, 0.2], abs=0.02
+        )
+    many = [Record(f"{n:04d}.jpg", {"mood": f"m{n % 21}"}) for n in range(2100)]
+    none = [Record(record.path, {}) for record in many]
+    assert np.array_equal(do_split(many, SplitOptions())[0], do_split(none, SplitOptions())[0])
 
 
 def test_ages_are_dealt_by_decades():
@@ -137,11 +178,32 @@ def test_a_fold_is_tested_on_and_the_one_before_validates(fold, test, validation
     assert splits.tolist() == expected
 
 
+@pytest.mark.parametrize(("fold", "test", "validation"), [(None, 9, 4), (9, 9, 4), (1, 1, 9), (4, 4, 1)])
+def test_folds_may_have_any_numbers(fold, test, validation):
+    numbers = (1, 4, 9)
+    records = [Record(f"{n:03d}.jpg", {"gender": 0}, fold=numbers[n % 3]) for n in range(30)]
+    splits, name, _ = do_split(records, SplitOptions(fold=fold), official=True)
+    assert name == f"fold {test}"
+    assert splits.tolist() == [2 if r.fold == test else 1 if r.fold == validation else 0 for r in records]
+
+
+def test_two_folds_are_no_train_validation_and_test():
+    records = [Record(f"{n}.jpg", {"gender": 0}, fold=n % 2) for n in range(8)]
+    with pytest.raises(FacetError, match="layout folders: has the folds 0, 1, expected at least 3, or --split"):
+        do_split(records, SplitOptions(), official=True)
+    assert do_split(records, SplitOptions((0.5, 0.0, 0.5)), official=True)[1] == "0.5,0,0.5 by image"
+
+
 @pytest.mark.parametrize(
     ("options", "listing", "sentence"),
     [
         (SplitOptions(official=True), {}, "--split official: layout folders has none here"),
         (SplitOptions(fold=1), {}, "--fold 1: layout folders has no folds here"),
+        (
+            SplitOptions(by="image"),
+            {"official": True},
+            "--split-by image: layout folders brings its own split, expected --split with parts",
+        ),
     ],
 )
 def test_an_official_split_or_fold_that_is_not_there_is_refused(options, listing, sentence):
@@ -150,15 +212,15 @@ def test_an_official_split_or_fold_that_is_not_there_is_refused(options, listing
 
 
 def test_a_fold_beyond_the_last_is_refused():
-    with pytest.raises(FacetError, match="--fold 7: there are 5 folds, expected one from 0 to 4"):
+    with pytest.raises(FacetError, match="--fold 7: there is no such fold, expected one of 0, 1, 2, 3, 4"):
         do_split(FOLDS, SplitOptions(fold=7), official=True)
 
 
 def test_a_fraction_keeps_that_share_of_every_label():
     records = people([1] * 1000, [int(n % 10 == 0) for n in range(1000)])
-    kept = choose(records, SplitOptions(fraction=0.1))
-    assert Counter(record.labels["gender"] for record in kept) == {0: 90, 1: 10}
-    assert [record.path for record in kept] == sorted(record.path for record in kept)
+    kept = list(choose(records, SplitOptions(fraction=0.1)))
+    assert Counter(records[number].labels["gender"] for number in kept) == {0: 90, 1: 10}
+    assert kept == sorted(kept)
 
 
 @pytest.mark.parametrize(("limit", "count"), [(1, 1), (7, 7), (100, 100), (5000, 100)])

@@ -8,7 +8,8 @@ from models.heads import heads_for
 from models.network import HeadShape, backbone_of, build_network
 from models.training.feeding import Batch
 from models.training.phases import FINE_TUNING, WARM_UP, Phase, begin, set_trainable
-from models.training.steps import dropout_seeder, evaluation_step, training_step
+from models.training.state import add
+from models.training.steps import dropout_seeder, evaluation_step, figures, training_step
 
 HEADS = heads_for(("gender",))
 BOTH = heads_for(("age", "gender"))
@@ -36,10 +37,10 @@ def batch(pictures, heads=HEADS, **values):
 
 def test_the_loss_is_that_of_keras():
     model, targets = network(), [0, 1, 1, 0]
-    totals = evaluation_step(model, HEADS)(batch(images(), targets={"gender": targets}))
+    sums = evaluation_step(model, HEADS)(batch(images(), targets={"gender": targets}))
     probabilities = model(images().astype(np.float32)).numpy()[:, 0]
     loss = float(keras.losses.BinaryCrossentropy()(np.array(targets, np.float32), probabilities))
-    assert totals["loss"] == (pytest.approx(4 * loss, rel=1e-4), 4)  # Keras clips probabilities at 1e-7
+    assert sums["gender_loss"] == [pytest.approx(4 * loss, rel=1e-4), 4]  # Keras clips probabilities at 1e-7
 
 
 def test_accuracy_counts_right_answers():
@@ -58,7 +59,7 @@ def test_rows_with_weight_zero_change_neither_loss_nor_gradient():
     right = training_step(padded, HEADS)(
         batch(pictures, targets={"gender": [0, 1, 0, 1, 1, 1]}, weights=zero, counted=zero)
     )
-    assert left["loss"] == pytest.approx(right["loss"], rel=1e-6)
+    assert left["gender_loss"] == pytest.approx(right["gender_loss"], rel=1e-6)
     for one, other in zip(short.get_weights(), padded.get_weights(), strict=True):
         assert np.allclose(one, other, atol=1e-6)
 
@@ -67,26 +68,45 @@ def test_a_class_weight_multiplies_the_loss_of_its_examples():
     model = network()
     begin(model, Phase(WARM_UP, 1, 1e-30, "sgd"))
     step = training_step(model, HEADS)
-    plain = [step(batch(images(1), targets={"gender": [t]}))["loss"][0] for t in (0, 1)]
+    plain = [step(batch(images(1), targets={"gender": [t]}))["gender_loss"][0] for t in (0, 1)]
     pair = np.repeat(images(1), 2, axis=0)
-    weighted = step(batch(pair, targets={"gender": [0, 1]}, weights={"gender": [1, 3]}))["loss"]
-    assert weighted == (pytest.approx(plain[0] + 3 * plain[1], rel=1e-5), 2)
+    weighted = step(batch(pair, targets={"gender": [0, 1]}, weights={"gender": [1, 3]}))["gender_loss"]
+    assert weighted == [pytest.approx(plain[0] + 3 * plain[1], rel=1e-5), 2]
 
 
 def test_two_heads_add_up_with_their_loss_weights():
-    model = network(BOTH)
-    totals = evaluation_step(model, BOTH)(batch(images(), BOTH, targets={"age": [20, 30, 40, 50]}))
-    age, gender = totals["age_loss"][0] / 4, totals["gender_loss"][0] / 4
-    assert totals["loss"][0] / 4 == pytest.approx(age + 10 * gender, rel=1e-5)
-    assert totals["age_mae"][0] / 4 == pytest.approx(age, rel=1e-6)
+    sums = {"age_loss": [30.0, 4], "gender_loss": [2.0, 4], "age_mae": [30.0, 4], "gender_accuracy": [3.0, 4]}
+    assert figures(BOTH, sums) == {
+        "loss": 30 / 4 + 10 * 2 / 4,
+        "age_loss": 7.5,
+        "gender_loss": 0.5,
+        "age_mae": 7.5,
+        "gender_accuracy": 0.75,
+    }
+
+
+def test_the_loss_of_two_labels_is_the_sum_of_their_means_however_the_batches_fall():
+    first = {"age_loss": [8.0, 2], "gender_loss": [1.0, 1]}
+    second = {"age_loss": [4.0, 2], "gender_loss": [0.0, 0]}
+    both = {}
+    add(both, first)
+    add(both, second)
+    assert figures(BOTH, both)["loss"] == 12 / 4 + 10 * 1.0
+
+
+def test_one_head_shows_its_loss_once():
+    assert figures(HEADS, {"gender_loss": [2.0, 4], "gender_accuracy": [3.0, 4]}) == {
+        "loss": 0.5,
+        "gender_accuracy": 0.75,
+    }
 
 
 def test_a_label_unknown_in_the_whole_batch_adds_nothing():
     model = network(BOTH)
     none = {"gender": [0, 0, 0, 0]}
-    totals = evaluation_step(model, BOTH)(batch(images(), BOTH, targets={"age": [20, 30, 40, 50]}, counted=none))
-    assert totals["gender_accuracy"] == (0, 0)
-    assert totals["loss"][0] == pytest.approx(totals["age_loss"][0], rel=1e-6)
+    sums = evaluation_step(model, BOTH)(batch(images(), BOTH, targets={"age": [20, 30, 40, 50]}, counted=none))
+    assert sums["gender_accuracy"] == [0, 0]
+    assert figures(BOTH, sums)["loss"] == pytest.approx(sums["age_loss"][0] / 4, rel=1e-6)
 
 
 def test_warm_up_trains_the_head_alone():
@@ -125,7 +145,7 @@ def test_dropout_is_a_function_of_phase_and_step():
 
     def loss(phase, number):
         seed(phase, number)
-        return step(batch(images()))["loss"][0]
+        return step(batch(images()))["gender_loss"][0]
 
     first = loss(0, 0)
     assert loss(0, 0) == first

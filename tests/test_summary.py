@@ -1,3 +1,4 @@
+import time
 from collections import Counter, defaultdict
 
 import cv2
@@ -9,7 +10,7 @@ from PIL import Image
 from hdf5_helper.errors import FacetError
 from hdf5_helper.grid import caption, choose_rows, draw_grid, write_grid
 from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.summary import duplicates, leaking_subjects, summarize
+from hdf5_helper.summary import _classes, duplicates, leaking_subjects, summarize
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,19 @@ def test_counts_agree_with_h5py(agegender):
     origins = counted(agegender, "groups/origin")
     expected = {name.decode() if isinstance(name, bytes) else name: origins[n] for n, name in enumerate(names)}
     assert values["groups"]["origin"] == {**expected, "unknown": 0}
+
+
+def test_counting_many_classes_takes_no_longer_than_few():
+    def seconds(classes):
+        values = (np.arange(200_000) % classes).astype(np.uint16)
+        started = time.perf_counter()
+        counts = _classes([str(number) for number in range(classes)], values, 65535)
+        assert list(counts) == [*map(str, range(classes)), "unknown"]
+        assert sum(counts.values()) == 200_000
+        return time.perf_counter() - started
+
+    seconds(10)
+    assert seconds(20_000) < 10 * seconds(10) + 0.1
 
 
 def test_ages_are_given_as_range_median_and_decades(agegender):

@@ -56,7 +56,7 @@ def test_a_tree_without_a_good_record_is_one_sentence(tmp_path):
     write(tmp_path, "30/111/a.jpg", b"")
     write(tmp_path, "30/119/b.jpg", b"x")
     with pytest.raises(FacetError) as error:
-        survey_source(tmp_path, PackOptions())
+        survey_source(tmp_path, PackOptions(layout="afad"))
     assert str(error.value) == (
         f"{tmp_path}: holds no image that can be packed with a label; the first of 2 rejects, 30/111/a.jpg, is empty"
     )
@@ -67,3 +67,16 @@ def test_a_limit_is_counted_after_files_that_are_not_there(tmp_path):
     write(tmp_path, "man/empty.png", b"")
     survey = survey_source(tmp_path, PackOptions(limit=6))
     assert Counter(row.record.labels["gender"] for row in survey.rows) == {0: 3, 1: 3}
+
+
+def test_files_are_asked_about_in_any_order_and_rows_are_their_own(tmp_path):
+    for number in range(1300):  # several batches of files, on several threads
+        write(tmp_path, f"{('man', 'woman')[number % 2]}/{number}.png", b"x" * (number % 300))
+    survey = survey_source(tmp_path, PackOptions())
+    sizes = {row.record.path: row.size for row in survey.rows}
+    assert sizes == {path: int(path.split("/")[1][:-4]) % 300 for path in sizes}
+    assert len(sizes) == 1295
+    assert {reason for _path, reason in survey.rejects} == {"is empty"}
+    assert [path for path, _reason in survey.rejects] == sorted(path for path, _reason in survey.rejects)
+    times = {row.record.path: row.mtime_ns for row in survey.rows}
+    assert times == {path: (tmp_path / path).stat().st_mtime_ns for path in times}

@@ -12,10 +12,24 @@ import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from conftest import ROOT
 
-NARROW = ("--backbone", "mobilenet_v2", "--weights", "none", "--set", "backbone_arguments={alpha: 0.35}")
+from models.backbones import build_backbone
+from models.calibration import measure_batch_normalization
+from models.heads import heads_for
+from models.model_file import read_description
+from models.network import HeadShape, build_network
+from models.preprocessing import Preprocessing
+
+SIDECAR = {
+    "architecture": "mobilenet_v2",
+    "arguments": {"alpha": 0.35},
+    "preprocessing": {"color": "BGR", "mean": [90.0, 100.0, 110.0], "scale": 60.0},
+    "trained_on": "nothing at all",
+}
+NOTHING = ("--backbone", "mobilenet_v2", "--weights", "none", "--set", "backbone_arguments={alpha: 0.35}")
 SHORT = ("--batch-size", "16", "--warm-up-epochs", "2", "--fine-tuning-epochs", "2", "--class-weights", "balanced")
 CHECKPOINTS = ("--checkpoint-every", "1", "--checkpoint-every-steps", "2", "--keep", "all")
 
@@ -31,9 +45,22 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(facet, folder, file):
+def narrow(folder):
+    """Options for a narrow backbone, its weights in a file of the folder that only its sidecar explains."""
+    base = build_backbone("mobilenet_v2", (32, 32), {"alpha": 0.35}, 0)
+    model = build_network(
+        base, Preprocessing("BGR", (90.0, 100.0, 110.0), 60.0), heads_for(("gender",)), HeadShape(), 0
+    )
+    measure_batch_normalization(model, np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8))
+    base.save_weights(folder / "narrow.weights.h5")
+    (folder / "narrow.weights.h5.json").write_text(json.dumps(SIDECAR))
+    return "--weights", "narrow.weights.h5"
+
+
+@pytest.fixture(scope="module")
+def unbroken(facet, folder, file, narrow):
     """A run of two and two epochs that nothing disturbed."""
-    answer = facet("train", file, "--run", "unbroken", *NARROW, *SHORT, cwd=folder)
+    answer = facet("train", file, "--run", "unbroken", *narrow, *SHORT, cwd=folder)
     assert (answer.code, answer.stderr) == (0, "")
     return folder / "history" / "unbroken", answer.stdout
 
@@ -117,13 +144,14 @@ def test_plain_keras_opens_the_checkpoints(unbroken):
     assert type(model.optimizer).__name__ == "Adam"
 
 
-def test_after_kills_within_both_phases_the_end_is_bit_identical(unbroken, facet, folder, file):
+def test_after_kills_within_both_phases_the_end_is_bit_identical(unbroken, facet, folder, file, narrow, tmp_path):
     run = folder / "history" / "killed"
-    first = start(folder, file, "--run", "killed", *NARROW, *SHORT, *CHECKPOINTS)
+    first = start(folder, file, "--run", "killed", *narrow, *SHORT, *CHECKPOINTS)
     assert signalled(first, signal.SIGKILL, run / "checkpoints", "warm_up-epoch-0001-step-*")[0] == -signal.SIGKILL
     second = start(folder, "--resume", "killed")
     assert signalled(second, signal.SIGKILL, run / "checkpoints", "fine_tuning-epoch-0001-step-*")[0] == -signal.SIGKILL
-    answer = facet("train", "--resume", "killed", cwd=folder)
+    elsewhere = {"cwd": tmp_path, "env": {"FACET_HISTORY": str(folder / "history")}}
+    answer = facet("train", "--resume", "killed", **elsewhere)
     assert (answer.code, answer.stderr) == (0, "")
     assert re.search(r"resuming killed from fine_tuning-epoch-000\d", answer.stdout)
     expected = digests(unbroken[0])
@@ -131,9 +159,62 @@ def test_after_kills_within_both_phases_the_end_is_bit_identical(unbroken, facet
     assert figures(run) == figures(unbroken[0])
 
 
-def test_sigterm_saves_the_place_and_the_same_command_goes_on(unbroken, facet, folder, file):
+def test_every_checkpoint_tells_what_the_weights_file_said(unbroken, folder):
+    for run in ("unbroken", "killed"):
+        for path in (folder / "history" / run / "checkpoints").glob("*.keras"):
+            description = read_description(path)
+            assert description.preprocessing.to_dict() == SIDECAR["preprocessing"], path
+            assert description.notes == ("backbone weights trained on: nothing at all",), path
+
+
+def test_fine_tuning_starts_from_the_best_warm_up_epoch(facet, folder, file, narrow):
+    wild = ("--warm-up-epochs", "4", "--warm-up-learning-rate", "0.05", "--fine-tuning-learning-rate", "1e-30")
+    answer = facet(
+        "train", file, "--run", "wild", *narrow, *wild, "--fine-tuning-epochs", "1", "--keep", "all", cwd=folder
+    )
+    assert answer.code == 0
+    epoch = int(re.search(r"starting from warm_up epoch (\d), the best so far", answer.stdout)[1])
+    checkpoints = folder / "history/wild/checkpoints"
+    weights = {
+        name: keras.models.load_model(checkpoints / f"{name}.keras").get_weights()
+        for name in (f"warm_up-epoch-000{epoch}", "warm_up-epoch-0004", "fine_tuning-epoch-0001")
+    }
+    best, last, tuned = weights.values()
+    assert epoch < 4
+    assert all(np.array_equal(*pair) for pair in zip(best, tuned, strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(last, tuned, strict=True))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_good_checkpoint(facet, folder, file, narrow):
+    wild = (
+        "--warm-up-epochs",
+        "3",
+        "--warm-up-learning-rate",
+        "1e30",
+        "--fine-tuning-epochs",
+        "0",
+        "--batch-size",
+        "16",
+    )
+    answer = facet("train", file, "--run", "exploded", *narrow, *wild, "--optimizer", "sgd", cwd=folder)
+    assert answer.code == 1
+    assert answer.stderr.count("\n") == 1
+    assert re.match(r"facet: warm_up epoch 1 step \d: the loss is (nan|inf), expected a finite one", answer.stderr)
+    assert list((folder / "history/exploded/checkpoints").iterdir()) == []
+
+
+def test_a_resume_may_begin_anew(unbroken, facet, folder):
+    again = folder / "history" / "again"
+    shutil.copytree(unbroken[0], again)
+    answer = facet("train", "--resume", "again", "--overwrite", cwd=folder)
+    assert answer.code == 0
+    assert answer.stdout.startswith("begins run again: ")
+    assert figures(again) == figures(unbroken[0])
+
+
+def test_sigterm_saves_the_place_and_the_same_command_goes_on(unbroken, facet, folder, file, narrow):
     run = folder / "history" / "stopped"
-    command = (file, "--run", "stopped", *NARROW, *SHORT, "--checkpoint-every-steps", "3", "--keep", "all")
+    command = (file, "--run", "stopped", *narrow, *SHORT, "--checkpoint-every-steps", "3", "--keep", "all")
     process = start(folder, *command)
     code, output, error = signalled(process, signal.SIGTERM, run / "checkpoints", "warm_up-epoch-0001*")
     assert (code, error) == (128 + signal.SIGTERM, "")
@@ -160,8 +241,8 @@ def test_a_finished_run_is_complete(unbroken, facet, folder):
     assert "run unbroken is complete: 2 epochs of fine_tuning" in again.stdout
 
 
-def test_a_run_of_that_name_with_other_settings_is_refused(unbroken, facet, folder, file):
-    answer = facet("train", file, "--run", "unbroken", *NARROW, *SHORT, "--seed", "5", cwd=folder)
+def test_a_run_of_that_name_with_other_settings_is_refused(unbroken, facet, folder, file, narrow):
+    answer = facet("train", file, "--run", "unbroken", *narrow, *SHORT, "--seed", "5", cwd=folder)
     assert (answer.code, answer.stdout) == (1, "")
     assert answer.stderr == (
         "facet: run 'unbroken' exists with other settings (seed: 0, not 5): expected the same ones to go on,"
@@ -186,14 +267,14 @@ def test_a_resume_that_would_change_the_result_is_refused(unbroken, facet, folde
 
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(facet, file, tmp_path):
-    answer = facet("train", file, "--run", "dry", *NARROW, "--dry-run", cwd=tmp_path)
+    answer = facet("train", file, "--run", "dry", *NOTHING, "--dry-run", cwd=tmp_path)
     assert (answer.code, answer.stderr, list(tmp_path.iterdir())) == (0, "", [])
     assert answer.stdout.startswith(f"begins run dry: gender on {file}, mobilenet_v2 with weights none, images 32x32")
 
 
 def test_age_and_gender_are_learnt_in_one_model_and_evaluated(facet, file, tmp_path):
     few = ("--warm-up-epochs", "1", "--fine-tuning-epochs", "0", "--label", "age,gender", "--batch-size", "16")
-    trained = facet("train", file, "--run", "both", *NARROW, *few, cwd=tmp_path)
+    trained = facet("train", file, "--run", "both", *NOTHING, *few, cwd=tmp_path)
     assert (trained.code, trained.stderr) == (0, "")
     header = (tmp_path / "history/both/epochs.csv").read_text().splitlines()[0]
     assert header == (

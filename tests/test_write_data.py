@@ -88,6 +88,22 @@ def test_what_cannot_be_packed_is_one_sentence(afad, tmp_path, paths, values, se
         write_data_to_hdf5(afad, lambda folder: ([f"{folder}/{path}" for path in paths], values), tmp_path / "out")
 
 
+@pytest.mark.parametrize("paths", [["nowhere.jpg"], ["bad.jpg"]], ids=["found before", "found while packing"])
+def test_a_mistake_leaves_no_folders(afad, tmp_path, paths):
+    (afad / "bad.jpg").write_bytes(b"x")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(FacetError, match="holds no image that can be packed"):
+        write_data_to_hdf5(afad, lambda folder: ([f"{folder}/{p}" for p in paths], [1]), tmp_path / "mine" / "a" / "b")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_an_output_that_is_no_folder_is_one_sentence(afad, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in ("file", "file/below"):
+        with pytest.raises(FacetError, match=r"data\.h5: cannot be written: (file exists|not a directory)"):
+            write_data_to_hdf5(afad, split_by_gender, tmp_path / place)
+
+
 def test_a_share_outside_0_and_1_is_refused(afad, tmp_path):
     with pytest.raises(FacetError, match=r"set_split 1\.5: expected a share between 0 and 1"):
         write_data_to_hdf5(afad, split_by_gender, tmp_path, set_split=1.5)

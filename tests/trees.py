@@ -1,11 +1,13 @@
 """Small trees of drawn images for tests: exactly the files a test names, each with a picture of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from hdf5_helper.progress import Silent
 
 UInt8Array = NDArray[np.uint8]
 
@@ -55,3 +57,19 @@ def agegender_paths(persons: int, pictures: int = 2) -> list[str]:
         for person in range(persons)
         for number in range(pictures)
     ]
+
+
+def left_in(folder: Path) -> list[str]:
+    """Gives the names of the files in a folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+class Meddler(Silent):
+    """Does something when a stage of a pack begins: by default between the survey and the first image."""
+
+    def __init__(self, meddle: Callable[[], object], stage: str = "packing") -> None:
+        self.meddle, self.stage = meddle, stage
+
+    def start(self, what: str, total: int, *, done: int = 0) -> None:  # noqa: ARG002
+        if what == self.stage:
+            self.meddle()

@@ -60,7 +60,7 @@ class Picture:
         shot: how the person is seen.
         suffix: suffix of the file's name.
         other_side: lies on the other side of an official split than this person's pictures should.
-        odd_row: age and gender as this picture's row of an Adience fold file says them, where they are odd.
+        odd_row: age and gender as this picture's row of a fold file or manifest says them, where they are odd.
     """
 
     seed: int

@@ -15,7 +15,7 @@ from hdf5_helper.sample.encode import jpeg
 from hdf5_helper.sample.layouts import find_layout
 from hdf5_helper.sample.mess import THUMBS_DB, Flaw, flaws_of
 from hdf5_helper.sample.pictures import Picture, draw_pictures
-from hdf5_helper.sample.tree import Tree
+from hdf5_helper.sample.planting import SampleTree
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,11 @@ def write_sample(folder: Path, options: SampleOptions, progress: Progress | None
 
 
 def _write_mess(
-    root: Path, tree: Tree, good: Sequence[Picture], spoilt: Sequence[tuple[Flaw, Picture]], options: SampleOptions
+    root: Path,
+    tree: SampleTree,
+    good: Sequence[Picture],
+    spoilt: Sequence[tuple[Flaw, Picture]],
+    options: SampleOptions,
 ) -> dict[str, str]:
     mess: dict[str, str] = {}
     for place, (flaw, picture) in zip(tree.places[len(good) :], spoilt, strict=True):
@@ -123,7 +127,7 @@ def _write(root: Path, place: PurePosixPath, contents: bytes) -> None:
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Gives a folder beside `folder` to write to, and moves its contents there in the end; a failure leaves nothing."""
+    """Gives a folder beside `folder` to write to, which becomes `folder` in the end; a failure leaves nothing of it."""
     if folder.exists() and not folder.is_dir():
         raise FacetError(f"{folder}: is a file, expected a new or empty folder")
     if folder.exists() and any(folder.iterdir()):
@@ -136,13 +140,26 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     try:
         part.mkdir()
         yield part
-        whole.mkdir(exist_ok=True)
-        for child in sorted(part.iterdir()):
-            child.rename(whole / child.name)
-        part.rmdir()
+        if whole.exists():
+            _fill(whole, part)
+        else:
+            part.rename(whole)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def _fill(empty: Path, part: Path) -> None:
+    """Moves what is in `part` to a folder that was there before, and may be somebody's current one."""
+    moved: list[Path] = []
+    try:
+        for child in sorted(part.iterdir()):
+            moved.append(child.rename(empty / child.name))  # noqa: PERF401 - what was moved is known if one fails
+    except BaseException:
+        for child in moved:
+            child.rename(part / child.name)
+        raise
+    part.rmdir()
 
 
 def _report(good: Sequence[Picture], mess: dict[str, str]) -> SampleReport:

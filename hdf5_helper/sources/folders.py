@@ -1,55 +1,75 @@
 """One folder a class; folders named train, validation and test above them are an official split."""
 
+import functools
+from collections.abc import Mapping
+
 from hdf5_helper.errors import FacetError
 from hdf5_helper.labels import GENDER_WORDS
 from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError
-from hdf5_helper.sources.collect import collect
+from hdf5_helper.records import LabelValue, Listing, Record, RejectedError, collect
 from hdf5_helper.sources.values import SPLIT_WORDS, read_gender
 from hdf5_helper.tree import Tree
+
+_DEFAULT_LABEL = "class"
 
 
 def recognise(tree: Tree) -> str | None:
     """Says what makes the tree one of classes, or None."""
-    names = _classes(tree, 1 if _has_splits(tree) else 0)
+    names = _classes(tree, _level(tree))
     return f"{len(names)} class folders" if names else None
 
 
 def read(tree: Tree, options: SourceOptions) -> Listing:
-    """Gives `gender` where all folders are words for it, else the class label `options.label_name`.
+    """Gives the class label `options.label_name`, or `gender` where all folders are words for it and no name is given.
 
     Raises:
         FacetError: a single class, which nothing can be learned from.
     """
-    level = 1 if _has_splits(tree) else 0
+    level = _level(tree)
     classes = _classes(tree, level)
-    words = options.value_map.get("gender", {})
-    is_gender = all(words.get(name, name).lower() in GENDER_WORDS for name in classes)
-    if len(classes) == 1 and not is_gender:
-        raise FacetError(f"{tree.root}: one class folder ({classes[0]}), expected one a class, at least two")
+    label = options.label_name or ("gender" if _are_genders(classes, options) else _DEFAULT_LABEL)
+    if not classes or (len(classes) == 1 and label != "gender"):
+        found = f"one class folder ({classes[0]})" if classes else "no class folder"
+        words = "; train, validation, test and their like are splits, never classes" if _top_words(tree) else ""
+        raise FacetError(f"{tree.root}: {found}, expected one a class, at least two{words}")
+    meant = options.value_map.get(label, {})
+
+    @functools.cache
+    def labels(name: str) -> Mapping[str, LabelValue]:
+        return {label: read_gender(name, meant) if label == "gender" else meant.get(name, name)}
 
     def record(path: str) -> Record:
         parts = path.split("/")
-        if len(parts) < level + 2:
+        if len(parts) < level + 2 or (not level and _is_split(parts[0])):
             raise RejectedError("lies in no class folder")
-        split = SPLIT_WORDS[parts[0].lower()] if level else None
-        name = parts[level]
-        labels: dict[str, LabelValue] = (
-            {"gender": read_gender(name, words)} if is_gender else {options.label_name: name}
-        )
-        return Record(path, labels, split=split)
+        return Record(path, labels(parts[level]), split=SPLIT_WORDS[parts[0].lower()] if level else None)
 
-    records, rejects = collect(tree, record)
-    what = "gender" if is_gender else f"label {options.label_name}"
+    records, rejects = collect(tree.images, record)
+    what = "gender" if label == "gender" else f"label {label}"
     sentences = (f"{what} from the folders {', '.join(classes[:12])}{' …' if len(classes) > 12 else ''}",)
     return Listing("folders", records, rejects, tree.ignored, sentences, official=bool(level))
 
 
+def _are_genders(classes: list[str], options: SourceOptions) -> bool:
+    """Says whether the folders mean gender: --map says so, or all of them are words for it."""
+    return "gender" in options.value_map or all(name.lower() in GENDER_WORDS for name in classes)
+
+
+def _is_split(name: str) -> bool:
+    return name.lower() in SPLIT_WORDS
+
+
+def _level(tree: Tree) -> int:
+    """Gives how deep the class folders lie: 1 where all top folders that hold folders are words for splits, else 0."""
+    tops = {parts[0] for path in tree.images if len(parts := path.split("/")) > 2}
+    return int(bool(tops) and all(map(_is_split, tops)))
+
+
 def _classes(tree: Tree, level: int) -> list[str]:
-    return sorted({parts[level] for path in tree.images if len(parts := path.split("/")) > level + 1})
+    """Gives the names of the classes; at the top, words for splits are none."""
+    folders = {tuple(parts[: level + 1]) for path in tree.images if len(parts := path.split("/")) > level + 1}
+    return sorted({names[level] for names in folders if level == _is_split(names[0])})
 
 
-def _has_splits(tree: Tree) -> bool:
-    """Says whether all top folders are words for splits, with class folders below."""
-    paths = [parts for path in tree.images if len(parts := path.split("/")) > 1]
-    return bool(paths) and all(parts[0].lower() in SPLIT_WORDS and len(parts) > 2 for parts in paths)
+def _top_words(tree: Tree) -> bool:
+    return any(_is_split(path.split("/")[0]) for path in tree.images if "/" in path)

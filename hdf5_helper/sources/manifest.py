@@ -3,31 +3,15 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.labels import RESERVED_LABELS
-from hdf5_helper.options import SourceOptions, check_name
+from hdf5_helper.errors import FacetError
+from hdf5_helper.options import SourceOptions
 from hdf5_helper.records import LabelValue, Listing, Record, RejectedError
+from hdf5_helper.rejects import Rejects
+from hdf5_helper.sources.columns import Columns, Row, choose_columns
 from hdf5_helper.sources.values import SPLIT_WORDS, age_labels, read_age, read_age_group, read_gender
 from hdf5_helper.tree import Tree
-
-Row = Mapping[str, str]
-
-_ROLES = ("path", "subject", "split", "fold")
-_MOST_CLASSES = 65535  # /labels/NAME is uint16, and its last number means unknown
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Which column is what: roles (path, subject, split, fold) and labels by name, and the groups."""
-
-    roles: Mapping[str, str]
-    labels: Mapping[str, str]
-    groups: tuple[str, ...]
-    unused: tuple[str, ...]
 
 
 def recognise(tree: Tree) -> str | None:
@@ -37,7 +21,9 @@ def recognise(tree: Tree) -> str | None:
 
 
 def read(tree: Tree, options: SourceOptions) -> Listing:
-    """Gives the records of the CSV file; every column that is no role and no group is a label.
+    """Gives the records of the CSV file; what its columns are is decided by `choose_columns`, and said.
+
+    Images of the folder that the file does not list are ignored, and counted.
 
     Raises:
         FacetError: not exactly one CSV file, no path column, a named column that is not there, an unknown split.
@@ -47,12 +33,12 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
         raise FacetError(f"{tree.root}: {len(found)} CSV files, expected one, or the CSV file itself as the source")
     file = tree.root / found[0]
     rows, header = _table(file)
-    columns = _choose(file, header, rows, options)
-    records, rejects = _collect(tree.root, rows, columns, options)
-    unused = (f"columns not used: {', '.join(columns.unused)}",) if columns.unused else ()
+    columns = choose_columns(file, header, rows, options)
+    paths = [_relative(tree.root, row[columns.roles["path"]]) for row in rows]
+    records, rejects = _collect(paths, rows, columns, options)
     official = "split" in columns.roles or "fold" in columns.roles
-    ignored = tree.ignored - 1
-    return Listing("manifest", records, rejects, ignored, unused, official=official)
+    ignored = len(set(tree.files) - {found[0], *paths})
+    return Listing("manifest", records, rejects, ignored, columns.sentences(), official=official)
 
 
 def _candidates(tree: Tree) -> list[str]:
@@ -75,41 +61,12 @@ def _table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
         raise FacetError(f"{file}: line {reader.line_num} is no CSV: {error}") from None
 
 
-def _choose(file: Path, header: list[str], rows: list[dict[str, str]], options: SourceOptions) -> _Columns:
-    for column in (*options.columns.values(), *options.groups):
-        if column not in header:
-            raise FacetError(f"{file}: has no column {column!r}, {did_you_mean(column, header)}")
-    named = {role: options.columns.get(role, role) for role in (*_ROLES, *options.columns)}
-    roles = {role: named[role] for role in _ROLES if named[role] in header}
-    if "path" not in roles:
-        raise FacetError(f"{file}: has no column 'path', expected one, or --columns path=NAME with one of {header}")
-    labels = {label: column for label, column in named.items() if label not in _ROLES}
-    used = {*roles.values(), *labels.values(), *options.groups}
-    unused: list[str] = []
-    for column in (name for name in header if name not in used):
-        target = labels if _is_label(column, [row[column] for row in rows]) else None
-        unused.append(column) if target is None else target.setdefault(column, column)
-    for label in labels:
-        check_name(f"{file}: label", label)
-    return _Columns(roles, labels, options.groups, tuple(unused))
-
-
-def _is_label(column: str, values: Sequence[str]) -> bool:
-    """Says whether a column that nobody named can be a label: ids and addresses, all different, cannot."""
-    if column in RESERVED_LABELS:
-        return column != "attributes"
-    different, count = len(set(values) - {""}), sum(map(bool, values))
-    plain = column.replace("_", "").replace("-", "").replace(".", "").isalnum()
-    return plain and 0 < different < _MOST_CLASSES and not (different == count and count > 20)
-
-
 def _collect(
-    root: Path, rows: list[dict[str, str]], columns: _Columns, options: SourceOptions
-) -> tuple[tuple[Record, ...], tuple[tuple[str, str], ...]]:
+    paths: list[str], rows: list[dict[str, str]], columns: Columns, options: SourceOptions
+) -> tuple[tuple[Record, ...], Rejects]:
     records: dict[str, Record] = {}
     rejects: list[tuple[str, str]] = []
-    for row in rows:
-        path = _relative(root, row[columns.roles["path"]])
+    for path, row in zip(paths, rows, strict=True):
         if path in records:
             rejects.append((path, "is listed more than once; the first line counts"))
             continue
@@ -126,7 +83,7 @@ def _relative(root: Path, path: str) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _record(path: str, row: Row, columns: _Columns, options: SourceOptions) -> Record:
+def _record(path: str, row: Row, columns: Columns, options: SourceOptions) -> Record:
     written = {label: row[column] for label, column in columns.labels.items() if row[column]}
     labels = {label: _value(label, text, options) for label, text in written.items()}
     if not labels:
@@ -134,7 +91,7 @@ def _record(path: str, row: Row, columns: _Columns, options: SourceOptions) -> R
     if "age" in labels:
         labels = {**age_labels(float(labels["age"])), **labels}
     subject = row[columns.roles["subject"]] if "subject" in columns.roles else ""
-    groups = {group: row[group] for group in columns.groups if row[group]}
+    groups = {group: row[column] for group, column in columns.groups.items() if row[column]}
     return Record(path, labels, subject or None, groups, _split(row, columns), _fold(row, columns))
 
 
@@ -148,7 +105,7 @@ def _value(label: str, text: str, options: SourceOptions) -> LabelValue:
     return read_age_group(value) if label == "age_group" else value
 
 
-def _split(row: Row, columns: _Columns) -> int | None:
+def _split(row: Row, columns: Columns) -> int | None:
     if "split" not in columns.roles:
         return None
     text = row[columns.roles["split"]]
@@ -157,7 +114,7 @@ def _split(row: Row, columns: _Columns) -> int | None:
     return SPLIT_WORDS[text.lower()]
 
 
-def _fold(row: Row, columns: _Columns) -> int | None:
+def _fold(row: Row, columns: Columns) -> int | None:
     if "fold" not in columns.roles:
         return None
     text = row[columns.roles["fold"]]

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.labels import GENDER_NAMES
-from models.description import ModelDescription, Output
+from models.description import ModelDescription, output_named
 from models.export.frozen_graph import FrozenModel
 from models.export.runtimes import RuntimeRefusal, open_in_tensorflow
 from models.export.sidecar import Sidecar, read_sidecar
@@ -100,27 +99,38 @@ def _find_signature(path: Path, graph_def: Any) -> Signature:
     placeholders = [node for node in graph_def.node if node.op == "Placeholder"]
     if len(placeholders) != 1:
         raise FacetError(f"{path}: has {len(placeholders)} placeholders and no sidecar, expected one input")
-    with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(graph_def, name="")
-    shape = graph.get_tensor_by_name(f"{placeholders[0].name}:0").shape
-    if shape.rank != 4 or shape[3] != 3 or None in shape[1:3]:
-        raise FacetError(f"{path}: has input {shape} and no sidecar, expected images (None, H, W, 3)")
+    try:
+        with tf.Graph().as_default() as graph:
+            tf.graph_util.import_graph_def(graph_def, name="")
+    except (ValueError, tf.errors.OpError) as error:
+        raise FacetError(f"{path}: TensorFlow cannot import this graph: {' '.join(str(error).split())[:160]}") from None
+    graph_input = _input(path, graph.get_tensor_by_name(f"{placeholders[0].name}:0"))
     used = {name.lstrip("^").partition(":")[0] for node in graph_def.node for name in node.input}
-    ends = [n for n in graph_def.node if n.name not in used and n.op not in ("Const", "NoOp", "Placeholder")]
-    if not ends:
+    ends = [n for n in graph_def.node if n.name not in used and n.op not in ("Const", "Placeholder")]
+    outputs = [_output(path, node, graph) for node in ends if graph.get_operation_by_name(node.name).outputs]
+    if not outputs:
         raise FacetError(f"{path}: has no output, expected at least one")
-    outputs = tuple(_output(path, node, graph) for node in ends)
-    return Signature(GraphInput(placeholders[0].name, (shape[1], shape[2]), Preprocessing()), outputs)
+    return Signature(graph_input, tuple(outputs))
+
+
+def _input(path: Path, tensor: Any) -> GraphInput:
+    shape = tensor.shape
+    if tensor.dtype.name != "float32":
+        raise FacetError(f"{path}: has input of {tensor.dtype.name} and no sidecar, expected float32 images")
+    if shape.rank != 4 or shape[0] is not None or shape[3] != 3 or None in shape[1:3]:
+        raise FacetError(f"{path}: has input {shape} and no sidecar, expected images (None, H, W, 3)")
+    return GraphInput(tensor.op.name, (shape[1], shape[2]), Preprocessing())
 
 
 def _output(path: Path, node: Any, graph: Any) -> GraphOutput:
-    shape = graph.get_tensor_by_name(f"{node.name}:0").shape
-    if shape.rank not in (1, 2) or (shape.rank == 2 and shape[1] is None):
+    tensor = graph.get_tensor_by_name(f"{node.name}:0")
+    shape = tensor.shape
+    if shape.rank not in (1, 2) or shape[0] is not None or (shape.rank == 2 and shape[1] is None):
         raise FacetError(f"{path}: output {node.name} has shape {shape}, expected (None, number of values)")
+    if not tensor.dtype.is_floating:
+        raise FacetError(f"{path}: output {node.name} is of {tensor.dtype.name}, expected float32")
     activation = {"Sigmoid": "sigmoid", "Softmax": "softmax"}.get(node.op, "linear")
-    classes = GENDER_NAMES if node.name == "gender" and activation == "sigmoid" else ()
-    unit = "years" if node.name == "age" else ""
-    return GraphOutput(node.name, shape[1] if shape.rank == 2 else 1, Output(node.name, activation, classes, unit))
+    return GraphOutput(node.name, shape[1] if shape.rank == 2 else 1, output_named(node.name, activation))
 
 
 def _describe(signature: Signature) -> ModelDescription:

@@ -38,7 +38,7 @@ def open_in_tensorflow(frozen: FrozenModel) -> RunGraph:
     def run(images: Float32Array) -> dict[str, Float32Array]:
         with tf.device("/CPU:0"):
             values = function(tf.constant(images))
-        return {name: np.asarray(value.numpy(), np.float32) for name, value in zip(names, values, strict=True)}
+        return {name: _by_image(value.numpy()) for name, value in zip(names, values, strict=True)}
 
     return run
 
@@ -63,7 +63,7 @@ def open_in_opencv(frozen: FrozenModel) -> RunGraph:
             values = net.forward(names)
         except cv2.error as error:
             raise RuntimeRefusal(_one_line(error)) from None
-        return {name: np.asarray(v, np.float32).reshape(len(v), -1) for name, v in zip(names, values, strict=True)}
+        return {name: _by_image(value) for name, value in zip(names, values, strict=True)}
 
     return run
 
@@ -73,6 +73,11 @@ RUNTIMES: dict[str, tuple[Callable[[], str], Callable[[FrozenModel], RunGraph]]]
     "TensorFlow": (lambda: _version("tensorflow"), open_in_tensorflow),
     "OpenCV": (lambda: _version("cv2"), open_in_opencv),
 }
+
+
+def _by_image(values: NDArray[Any]) -> Float32Array:
+    """Gives float32 (B, width) for values whose first axis is the batch; a graph may give (B,) too."""
+    return np.asarray(values, np.float32).reshape(len(values), -1)
 
 
 def _version(module: str) -> str:

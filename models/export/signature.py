@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from models.description import Output
+from models.description import THRESHOLD, Output
 from models.preprocessing import Preprocessing
 
 #: Name of the graph's one input operation.
 INPUT_NAME = "image"
-
-#: A sigmoid output of at least this is the second class; programs that read the graph ask `p < 0.5` for the first.
-THRESHOLD = 0.5
 
 #: Where the graph's input begins: before the layer `preprocess` (RGB 0–255), or behind it.
 PREPROCESSINGS = ("inside", "outside")

@@ -45,6 +45,10 @@ def evaluate(
         split: `train`, `validation`, `test` or `all`.
         names: `run` and `checkpoint` as they shall stand in the JSON.
         progress: watches the batches.
+
+    Raises:
+        FacetError: nothing to measure there, or an output that cannot be measured: one of several columns, classes
+            that are no sigmoid, values that are not finite.
     """
     labels = tuple(o.label for o in predictor.description.outputs if o.label in reader.label_names)
     if not labels:
@@ -72,9 +76,24 @@ def _predict(
     for images in ahead(lambda step: reader.read(padded[step * _BATCH : (step + 1) * _BATCH]), range(steps)):
         outputs = predictor.predict(images)
         for label in labels:
-            parts[label].append(outputs[label].reshape(_BATCH))
+            parts[label].append(_column(predictor, label, outputs[label]))
         progress.advance(1)
     return {label: np.concatenate(values)[: len(rows)].astype(np.float64) for label, values in parts.items()}
+
+
+def _column(predictor: Predictor, label: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gives the one value an image of a label's output; refuses what has no such value."""
+    output = f"{predictor.source}: output {label!r}"
+    if values.shape[1] != 1:
+        raise FacetError(
+            f"{output} has {values.shape[1]} columns, expected 1: others cannot be measured in this version"
+        )
+    activation = predictor.description.output(label).activation
+    if label != "age" and activation != "sigmoid":
+        raise FacetError(f"{output} is {activation}, expected a sigmoid: others cannot be measured in this version")
+    if not np.isfinite(values).all():
+        raise FacetError(f"{output} is not finite for some images, expected numbers: its training has failed")
+    return values[:, 0]
 
 
 def _groups(reader: HDF5Reader, rows: Indices) -> dict[str, NDArray[np.str_]]:

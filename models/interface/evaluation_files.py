@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from hdf5_helper.reader import HDF5Reader
 from numpy.typing import NDArray
 
-from hdf5_helper.atomic import write_text
+from hdf5_helper.atomic import write_bytes, write_text
 from hdf5_helper.labels import known
-from models.description import ModelDescription
+from hdf5_helper.reader import HDF5Reader
+from models.description import THRESHOLD, ModelDescription
 from models.interface.evaluation import Evaluation
 from models.training.report_pictures import draw_ages, draw_confusion
 
@@ -20,7 +20,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation, reader: HDF5Reader, d
     """Writes `metrics.json`, `predictions.csv` and a picture a label into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(evaluation.values, indent=2) + "\n")
-    write_text(folder / "predictions.csv", _predictions(evaluation, reader))
+    rows_of_text = _predictions(evaluation, reader)
+    write_bytes(folder / "predictions.csv", rows_of_text.encode("utf-8", "surrogateescape"))  # paths need not be UTF-8
     for label, values in evaluation.targets.items():
         rows = known(label, values)
         if not rows.any():
@@ -63,7 +64,7 @@ def _columns(label: str, evaluation: Evaluation, reader: HDF5Reader) -> dict[str
     names = reader.class_names(label)
     return {
         label: [names[value] if value < len(names) else "" for value in targets],
-        f"{label}_predicted": [names[int(value >= 0.5)] for value in predicted],
+        f"{label}_predicted": [names[int(value >= THRESHOLD)] for value in predicted],
         f"{label}_{names[0]}_probability": [f"{1 - value:.7f}" for value in predicted],
         f"{label}_{names[1]}_probability": [f"{value:.7f}" for value in predicted],
     }

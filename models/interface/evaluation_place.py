@@ -25,10 +25,16 @@ def evaluation_place(target: Target, data: Path | None, split: str, out: Path | 
         data: as given, None for the run's own.
         split: names the folder together with the data: `evaluation/DATA-SPLIT`.
         out: as given, None for the run's folder, or `MODEL-evaluation` beside a model file.
+
+    Raises:
+        FacetError: no data is given or known, or it is not there.
     """
-    data = data or target.data
+    given, data = data, data or target.data
     if data is None:
         raise FacetError(f"--data: none given, expected the packed HDF5 file to measure {target.path} on")
+    if not data.is_file():
+        name, hint = (f"--data {data}", "") if given else (f"the run's data {data}", " (--data FILE.h5 names it)")
+        raise FacetError(f"{name}: no such file, expected a packed HDF5 file{hint}")
     beside = target.path.with_name(f"{target.path.stem}-evaluation")
     folder = target.run.folder / "evaluation" if target.run else beside
     return EvaluationPlace(data, out or folder / f"{data.stem}-{split}")

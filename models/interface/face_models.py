@@ -4,21 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError
 from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Progress, Say, Silent
+from hdf5_helper.reader import HDF5Reader
 from models.description import ModelDescription
 from models.heads import Head, heads_for
+from models.interface.assembling import largest_batch, make_trainer
+from models.interface.building import start_at_mean_age
 from models.interface.evaluation import evaluate
 from models.interface.face_settings import check_gpus, class_weights_text, describe, preprocessing_of, settings_of
 from models.interface.predictor import KerasPredictor
-from models.interface.training import make_trainer
 from models.model_file import load_model_file
-from models.network import HeadShape, backbone_of, build_network, set_age_bias
+from models.network import HeadShape, backbone_of, build_network
 from models.preprocessing import Preprocessing
 from models.training.history import read_epochs
 from models.training.keeper import CheckpointKeeper
@@ -29,6 +29,9 @@ from models.training.state import TrainingState
 from models.training.stopping import StopFlag
 from models.training.surroundings import surroundings
 from models.training.trainer import Trainer
+
+#: Examples a step, as in the first implementation.
+_BATCH = 64
 
 
 class FaceModel:
@@ -67,12 +70,14 @@ class FaceModel:
         self.conv_base, self.say, self.progress = conv_base, say, progress or Silent()
         self.heads: tuple[Head, ...] = heads_for(self.labels)
         height, width = conv_base.input_shape[1:3]
+        if not (height and width):
+            raise FacetError(f"conv_base {conv_base.name}: expected a fixed input_shape such as (150, 150, 3)")
         self.image_size = (height, width)
         path = Path(data or f"hdf5/{self.folder}")
         self.data = path / "data.h5" if path.is_dir() else path
         self.training = training_generator or self._generator("train", shuffle="full")
         self.validation, self.test_data = validation_generator, test_generator
-        self.preprocessing = preprocessing or preprocessing_of(conv_base, self.training)
+        self.preprocessing = preprocessing or preprocessing_of(conv_base, self.training, say)
         _warn_if_not_exact(say)
 
     def build_warmup_model(self, learning_rate: float = 1e-3) -> Any:
@@ -80,9 +85,7 @@ class FaceModel:
         shape = HeadShape("flatten", (256, 256), self.dropout)
         seed = hash_integer(self.training.order.seed, 2)
         model = build_network(self.conv_base, self.preprocessing, self.heads, shape, seed)
-        if "age" in self.labels:
-            ages = self.training.reader.labels("age")[self.training.order.rows]
-            set_age_bias(model, float(np.nanmean(ages)))
+        start_at_mean_age(model, self.training)
         begin(model, Phase(WARM_UP, 1, learning_rate, "rmsprop"))
         return model
 
@@ -162,7 +165,9 @@ class FaceModel:
         )
 
     def _generator(self, split: str, *, shuffle: str | None) -> HDF5Generator:
-        return HDF5Generator(self.data, split, 64, self.labels, image_size=self.image_size, shuffle=shuffle)
+        with HDF5Reader(self.data) as reader:
+            batch = largest_batch(reader, self.labels, _BATCH, self.say) if split == "train" else _BATCH
+        return HDF5Generator(self.data, split, batch, self.labels, image_size=self.image_size, shuffle=shuffle)
 
 
 class GenderModel(FaceModel):

@@ -6,6 +6,7 @@ import numpy as np
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.generator import HDF5Generator
+from hdf5_helper.progress import Say
 from models.backbones import BACKBONES
 from models.description import ModelDescription
 from models.heads import Head, main_metric
@@ -14,11 +15,17 @@ from models.training.phases import Phase
 from models.training.settings import Settings
 
 
-def preprocessing_of(conv_base: Any, training: HDF5Generator) -> Preprocessing:
-    """Gives what a Keras application of Facet's registry wants, else (x - mean of the train split) / 127.5 in RGB."""
-    if conv_base.name in BACKBONES:
-        return BACKBONES[conv_base.name].preprocessing
+def preprocessing_of(conv_base: Any, training: HDF5Generator, say: Say) -> Preprocessing:
+    """Gives what a Keras application of Facet's registry wants, else (x - mean of the train split) / 127.5 in RGB.
+
+    Says which of the two it is, since weights that see other colours than they were trained on are worth little.
+    """
+    for backbone in BACKBONES.values():
+        if conv_base.name.startswith(backbone.keras_name):
+            say(f"{conv_base.name}: sees what the Keras application {backbone.application} wants")
+            return backbone.preprocessing
     red, green, blue = training.reader.channel_means[training.order.rows].mean(axis=0, dtype=np.float64)
+    say(f"{conv_base.name}: sees (x - mean of the train split) / 127.5 in RGB; another: preprocessing=Preprocessing(…)")
     return Preprocessing("RGB", (float(red), float(green), float(blue)), 127.5)
 
 

@@ -18,8 +18,7 @@ from hdf5_helper.decode import IMAGE_SUFFIXES, decode_file
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import fit
 from hdf5_helper.progress import Progress, Silent
-from models.description import ModelDescription, Output
-from models.export.signature import THRESHOLD
+from models.description import THRESHOLD, ModelDescription, Output
 from models.interface.predictor import Predictor
 from models.training.feeding import ahead
 

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
 from models.interface.targets import Target, find_target
 
@@ -58,7 +57,7 @@ class KerasPredictor:
         import tensorflow as tf
 
         values = self._run(tf.constant(np.asarray(images, np.float32)))
-        return {label: np.asarray(value, np.float32) for label, value in values.items()}
+        return {label: np.asarray(value, np.float32).reshape(len(value), -1) for label, value in values.items()}
 
 
 class GraphPredictor:
@@ -98,7 +97,4 @@ def load_predictor(target: str | Target, checkpoint: str = "best") -> Predictor:
     from models.model_file import load_model_file
 
     model, description = load_model_file(found.path)
-    if len(model.inputs) != 1 or model.inputs[0].shape[-1] != 3:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in model.inputs)
-        raise FacetError(f"{found.path}: the model takes {shapes}, expected one colour image (None, H, W, 3)")
     return KerasPredictor(model, description, found.path.name)

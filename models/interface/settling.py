@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hdf5_helper.reader import HDF5Reader
-
 from hdf5_helper.errors import FacetError
+from hdf5_helper.reader import HDF5Reader
 from models.training.phases import FINE_TUNING
-from models.training.resolve import resolve
+from models.training.resolve import resolve, typed_changes
 from models.training.runs import Run, new_run_name
-from models.training.settings import EXTENDABLE, NEUTRAL, Settings, load_settings, make_settings
+from models.training.settings import EXTENDABLE, NEUTRAL, Settings, load_origins, load_settings
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,14 @@ class Settled:
     Attributes:
         resumed: the run exists and is gone on with.
         origins: where each setting came from, by name.
+        overwrite: an existing run of that name may go.
     """
 
     run: Run
     settings: Settings
     origins: dict[str, str]
     resumed: bool
+    overwrite: bool = False
 
 
 def settle(request: TrainRequest) -> Settled:
@@ -65,9 +66,8 @@ def settle(request: TrainRequest) -> Settled:
     settings = resolved.settings
     run = Run(request.run or new_run_name(f"{'-'.join(settings.label)}-{settings.backbone}"))
     if not run.exists() or request.overwrite:
-        return Settled(run, settings, resolved.origins, resumed=False)
-    before = load_settings(run.config)
-    differences = before.differences(settings)
+        return Settled(run, settings, resolved.origins, resumed=False, overwrite=request.overwrite)
+    differences = load_settings(run.config).differences(settings)
     if differences:
         raise FacetError(
             f"run {run.name!r} exists with other settings ({'; '.join(differences)}): expected the same ones to go on,"
@@ -77,22 +77,22 @@ def settle(request: TrainRequest) -> Settled:
 
 
 def _settle_resume(request: TrainRequest) -> Settled:
+    """Takes everything from the run, but for what the user gives anew."""
     run = Run.open(str(request.resume))
     before = load_settings(run.config)
-    changes = {name: value for name, value in (request.sets | request.given).items() if value is not None}
-    if request.data is not None:
-        changes["data"] = str(request.data)
-    data = Path(str(changes.get("data", before.data)))
+    data = Path(request.data or before.data).absolute()
     if not data.exists():
         raise FacetError(
             f"run {run.name!r}: its data {data} is gone, expected `facet train FILE.h5 --resume {run.name}`"
         )
     with HDF5Reader(data) as reader:
-        changes |= {"images_digest": reader.images_digest, "index_digest": reader.index_digest}
-    settings = make_settings(dataclasses.asdict(before) | changes)
+        found = {"data": str(data), "images_digest": reader.images_digest, "index_digest": reader.index_digest}
+    asked = typed_changes(request.sets | request.given, before.label) | found
+    changes = {name: value for name, value in asked.items() if getattr(before, name) != value}
+    settings = dataclasses.replace(before, **changes)
     _refuse_other_results(run, before, settings)
-    origins = dict.fromkeys(dataclasses.asdict(before), "the run itself") | dict.fromkeys(changes, "option at resume")
-    return Settled(run, settings, origins, resumed=True)
+    origins = load_origins(run.config) | dict.fromkeys(changes, "option at resume")
+    return Settled(run, settings, origins, resumed=not request.overwrite, overwrite=request.overwrite)
 
 
 def _refuse_other_results(run: Run, before: Settings, after: Settings) -> None:

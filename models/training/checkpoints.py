@@ -28,11 +28,13 @@ class Checkpoint:
 
     Attributes:
         model: keras.Model, compiled with its optimizer and no loss.
+        description: what the model is for.
         state: the place of the training.
         surroundings: what the bits depended on when it was written, see `models.training.surroundings`.
     """
 
     model: Any
+    description: ModelDescription
     state: TrainingState
     surroundings: dict[str, str]
 
@@ -48,8 +50,10 @@ def save_checkpoint(
     """Writes a checkpoint, whole or not at all.
 
     Raises:
-        FacetError: it could not be written; earlier checkpoints are untouched.
+        FacetError: it could not be written, or a variable is not finite; earlier checkpoints are untouched.
     """
+    if not all(np.isfinite(variable.numpy()).all() for variable in _variables(model)):
+        raise FacetError(f"{path}: not written, since weights are no longer finite; try a lower learning rate")
     members = {
         DESCRIPTION_MEMBER: description.to_dict(),
         STATE_MEMBER: state.to_dict() | {"variables_digest": variables_digest(model), "surroundings": surroundings},
@@ -78,6 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with zipfile.ZipFile(path) as archive:
             values = json.loads(archive.read(STATE_MEMBER))
+            description = ModelDescription.from_dict(json.loads(archive.read(DESCRIPTION_MEMBER)))
         model = keras.models.load_model(path)
     except FileNotFoundError:
         raise FacetError(f"{path}: no such checkpoint") from None
@@ -87,12 +92,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     digest, surroundings = values.pop("variables_digest"), values.pop("surroundings")
     if variables_digest(model) != digest:
         raise FacetError(f"{path}: its variables are not the ones that were saved, expected digest {digest}")
-    return Checkpoint(model, TrainingState.from_dict(values), surroundings)
+    return Checkpoint(model, description, TrainingState.from_dict(values), surroundings)
 
 
 def variables_digest(model: Any) -> str:
     """Gives the XXH3-128 (hex) of all weights and optimizer variables of a compiled model, in order."""
     hasher = xxhash.xxh3_128()
-    for variable in (*model.weights, *(model.optimizer.variables if model.optimizer else ())):
+    for variable in _variables(model):
         hasher.update(np.ascontiguousarray(variable.numpy()).tobytes())
     return hasher.hexdigest()
+
+
+def _variables(model: Any) -> tuple[Any, ...]:
+    return (*model.weights, *(model.optimizer.variables if model.optimizer else ()))

@@ -40,8 +40,8 @@ class CheckpointKeeper:
     _saved_at: float = field(default_factory=time.monotonic)
     _drawn_at: float = float("-inf")
 
-    def due_within_epoch(self, state: TrainingState) -> bool:
-        """Says whether steps or minutes ask for a checkpoint now."""
+    def due_after_step(self, state: TrainingState) -> bool:
+        """Says whether steps or minutes ask for a checkpoint after this step."""
         by_steps = self.every_steps > 0 and state.optimizer_steps % self.every_steps == 0
         return by_steps or self._minutes_passed()
 
@@ -58,7 +58,7 @@ class CheckpointKeeper:
         """Notes a finished epoch: the best, a checkpoint where one is due, `epochs.csv` and the curves."""
         improved = self._note_best(state)
         due = last or improved or (self.every_epochs > 0 and state.epoch % self.every_epochs == 0)
-        if due or self._minutes_passed():
+        if due or self.due_after_step(state):
             name = self.save(model, state)
             if improved and state.best is not None:
                 self.run.point("best", **asdict(state.best), metric=self.metric)

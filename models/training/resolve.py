@@ -8,7 +8,7 @@ from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.reader import HDF5Reader
 from models.backbones import BACKBONES, backbone_named
 from models.heads import heads_for, main_metric
-from models.training.settings import Settings, field_names, make_settings
+from models.training.settings import Settings, make_settings, setting_names, typed
 from models.weights import WeightsFile, check_architecture, read_weights_file
 
 #: Image size where neither an option nor the file says one (seed sizes of AFAD models).
@@ -37,8 +37,9 @@ def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader) -> 
         FacetError: an unknown name, an impossible value, or a choice that is asked for (backbone, weights, label).
     """
     for name in sets:
-        if name not in field_names():
-            raise FacetError(f"--set {name}: {did_you_mean(name, field_names())}")
+        if name not in setting_names():
+            raise FacetError(f"--set {name}: {did_you_mean(name, setting_names())}")
+    sets = {name: typed(name, value) for name, value in sets.items()}
     chosen = sets | given
     weights = _weights_file(chosen)
     layers = [
@@ -58,8 +59,10 @@ def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader) -> 
                 f"--label {label}: {reader.path} does not have it, {did_you_mean(label, reader.label_names)}"
             )
     values |= {"image_size": values.get("image_size", _BUILT_IN_SIZE), "label": tuple(values["label"])}
+    if weights is not None:
+        values |= {"weights": str(weights.path.absolute())}
     values["weights_digest"] = weights.digest() if weights else values["weights"]
-    values["best_metric"] = _best_metric(values)
+    values["best_metric"] = _best_metric(values.get("best_metric"), values["label"])
     return Resolved(make_settings(values), origins)
 
 
@@ -76,7 +79,7 @@ def _from_sidecar(weights: WeightsFile | None) -> dict[str, Any]:
 
 def _from_file(reader: HDF5Reader, *, asked_for_label: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "data": str(reader.path),
+        "data": str(reader.path.absolute()),
         "images_digest": reader.images_digest,
         "index_digest": reader.index_digest,
         "fit": reader.fit,
@@ -105,10 +108,26 @@ def _ask(values: dict[str, Any]) -> None:
         raise FacetError("--weights: none given, expected imagenet, none (train from nothing) or a Keras weights file")
 
 
-def _best_metric(values: dict[str, Any]) -> str:
-    heads = heads_for(values["label"])
+def typed_changes(asked: dict[str, Any], label: tuple[str, ...]) -> dict[str, Any]:
+    """Gives what a resume asks for anew, in the settings' own types.
+
+    Args:
+        asked: options and `--set` pairs, by setting name.
+        label: the run's labels.
+    """
+    for name in asked:
+        if name not in setting_names():
+            raise FacetError(f"--set {name}: {did_you_mean(name, setting_names())}")
+    changes = {name: typed(name, value) for name, value in asked.items()}
+    if "best_metric" in changes:
+        changes["best_metric"] = _best_metric(changes["best_metric"], label)
+    return changes
+
+
+def _best_metric(asked: str | None, label: tuple[str, ...]) -> str:
+    heads = heads_for(label)
     choices = ["val_loss", *(f"val_{head.metric_name}" for head in heads)]
-    metric = str(values.get("best_metric", main_metric(heads)))
+    metric = asked or main_metric(heads)
     metric = metric if metric.startswith("val_") else f"val_{metric}"
     if metric not in choices:
         raise FacetError(f"best_metric {metric!r}: {did_you_mean(metric, choices)}")

@@ -66,13 +66,7 @@ class Run:
 
     def clear(self) -> None:
         """Takes away what an earlier training of this name left, but for exports."""
-        for name in (
-            "checkpoints",
-            "evaluation",
-            "config.yaml",
-            "epochs.csv",
-            "curves.png",
-        ):
+        for name in ("config.yaml", "epochs.csv", "curves.png", "evaluation", "checkpoints"):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -111,7 +105,8 @@ class Run:
         if which in ("best", "last"):
             name = self.pointed("best" if which == "best" else "latest")
             if name is None:
-                raise FacetError(f"run {self.name!r}: has no checkpoint yet")
+                only = "only a last one, expected --checkpoint last" if self.pointed("latest") else "none yet"
+                raise FacetError(f"run {self.name!r}: has no {which} checkpoint, {only}")
             return self.checkpoints / name
         for path in (self.checkpoints / which, self.checkpoints / f"{which}.keras", Path(which)):
             if path.is_file():
@@ -130,6 +125,8 @@ class Run:
         with open(self.folder / ".lock", "a", encoding="utf-8") as file:
             if not _try_lock(file):
                 raise FacetError(f"run {self.name!r}: another process is training it now")
+            for part in self.checkpoints.glob(".*.part.keras"):  # what a kill in the middle of a save left
+                part.unlink()
             yield
 
 

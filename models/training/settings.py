@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.fit import FITS
+from hdf5_helper.fit import FITS, parse_size
 from models.network import HeadShape
 from models.training.class_weights import parse_class_weights
 
@@ -85,6 +85,10 @@ class Settings:
             _check_number(name, getattr(self, name), above=0)
         for name in ("warm_up_epochs", "fine_tuning_epochs", *(n for n in NEUTRAL if n.startswith("checkpoint"))):
             _check_number(name, getattr(self, name), least=0)
+        if not self.label or len(set(self.label)) < len(self.label):
+            raise FacetError(f"label {','.join(self.label)!r}: expected one or several different labels")
+        if self.warm_up_epochs == self.fine_tuning_epochs == 0:
+            raise FacetError("warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch")
         if self.class_weights not in ("none", "balanced"):
             parse_class_weights(self.class_weights)
         if self.keep != "all" and not (self.keep.isdecimal() and int(self.keep) >= 1):
@@ -94,6 +98,16 @@ class Settings:
     def head_shape(self) -> HeadShape:
         """The new layers."""
         return HeadShape(self.pooling, self.units, self.dropout)
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """When checkpoints are due and how many stay, by the names of CheckpointKeeper."""
+        return {
+            "every_epochs": self.checkpoint_every,
+            "every_steps": self.checkpoint_every_steps,
+            "every_minutes": self.checkpoint_every_minutes,
+            "keep": self.keep,
+        }
 
     def differences(self, other: "Settings") -> list[str]:
         """Lists what differs and would change the result, as `name: own value, not the other's`."""
@@ -105,44 +119,75 @@ class Settings:
         ]
 
 
-#: What may differ between a run and its resume without changing the result. The file's path may: its digests may not.
-NEUTRAL = ("data", "checkpoint_every", "checkpoint_every_steps", "checkpoint_every_minutes", "keep")
+#: What may differ between a run and its resume without changing the result. Paths may: the files' digests may not.
+NEUTRAL = ("data", "weights", "checkpoint_every", "checkpoint_every_steps", "checkpoint_every_minutes", "keep")
 
 #: What a resume may raise.
 EXTENDABLE = ("warm_up_epochs", "fine_tuning_epochs")
 
 
-def field_names() -> tuple[str, ...]:
-    """Gives the names of all settings."""
-    return tuple(f.name for f in dataclasses.fields(Settings))
+_KINDS = {f.name: f.type for f in dataclasses.fields(Settings)}
+_NEEDED = tuple(
+    f.name
+    for f in dataclasses.fields(Settings)
+    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+)
+
+#: What the data and weights files say of themselves: no option or --set may say otherwise.
+PROVENANCE = ("data", "images_digest", "index_digest", "weights_digest")
+
+
+def setting_names() -> tuple[str, ...]:
+    """Gives the names of the settings that a user may choose."""
+    return tuple(name for name in _KINDS if name not in PROVENANCE)
 
 
 def make_settings(values: dict[str, Any]) -> Settings:
     """Makes settings of plain values, as a YAML file or --set gives them.
 
     Raises:
-        FacetError: an unknown name, or a value of another type.
+        FacetError: an unknown or missing name, or a value of another type.
     """
-    known = {f.name: f for f in dataclasses.fields(Settings)}
     for name in values:
-        if name not in known:
-            raise FacetError(f"setting {name!r}: {did_you_mean(name, known)}")
-    return Settings(**{name: _typed(name, value, known[name].type) for name, value in values.items()})
+        if name not in _KINDS:
+            raise FacetError(f"setting {name!r}: {did_you_mean(name, _KINDS)}")
+    missing = [name for name in _NEEDED if name not in values]
+    if missing:
+        raise FacetError(f"settings: {', '.join(missing)} not found, expected every setting of a run")
+    return Settings(**{name: typed(name, value) for name, value in values.items()})
 
 
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    """Brings a YAML value to its field's type, or refuses it."""
-    kind = typing.get_origin(kind) or kind
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(value)
+def typed(name: str, value: Any) -> Any:
+    """Brings a YAML value, or an option's text, to its setting's type, or refuses it."""
+    kind = _KINDS[name]
+    if name == "image_size" and isinstance(value, str | int) and not isinstance(value, bool):
+        return parse_size(str(value))
+    if name == "label" and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    try:
+        return _as(kind, value)
+    except (TypeError, ValueError):
+        raise FacetError(f"setting {name}: expected {_kind_name(kind)}, found {value!r}") from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """Gives `value` as `kind`; raises TypeError or ValueError where it is something else."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
+        return tuple(_as(part, item) for part, item in zip(kinds, value, strict=True))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and is_number:
-        return float(value)
+    if kind is float and (is_number or isinstance(value, str)):
+        return float(value)  # YAML 1.1 takes 1e-3 for text
     if kind is str and is_number:
         return str(value)
-    if not isinstance(value, kind) or (kind is int and not is_number):
-        raise FacetError(f"setting {name}: expected {kind.__name__}, found {value!r}")
+    if not isinstance(value, origin or kind) or (kind is int and not is_number):
+        raise TypeError
     return value
+
+
+def _kind_name(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind)) if typing.get_origin(kind) is None else str(kind)
 
 
 def to_yaml(settings: Settings, origins: dict[str, str]) -> str:
@@ -165,6 +210,12 @@ def load_settings(path: Path) -> Settings:
     if not isinstance(values, dict):
         raise FacetError(f"{path}: expected settings by name, found {type(values).__name__}")
     return make_settings(values)
+
+
+def load_origins(path: Path) -> dict[str, str]:
+    """Reads back, by setting name, what the comments of a `config.yaml` say of where each value came from."""
+    lines = (line.rpartition("  # ") for line in path.read_text(encoding="utf-8").splitlines())
+    return {setting.partition(":")[0]: origin for setting, mark, origin in lines if mark}
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 #: One row of `epochs.csv`, column name -> value.
 Row = dict[str, Any]
 
+#: [sum, weight] by column; what is summed over steps, and over replicas, before it is divided.
+Sums = dict[str, list[float]]
+
 
 @dataclass
 class Best:
@@ -41,7 +44,7 @@ class TrainingState:
     phase: str = ""
     epoch: int = 0
     step: int = 0
-    sums: dict[str, list[float]] = field(default_factory=dict)
+    sums: Sums = field(default_factory=dict)
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
@@ -56,13 +59,6 @@ class TrainingState:
         """Clears what belongs to the running epoch."""
         self.step, self.sums, self.seconds = 0, {}, 0.0
 
-    def add(self, totals: dict[str, tuple[float, float]]) -> None:
-        """Adds one step's (sum, weight) pairs."""
-        for name, (value, weight) in totals.items():
-            pair = self.sums.setdefault(name, [0.0, 0.0])
-            pair[0] += value
-            pair[1] += weight
-
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
         return asdict(self)
@@ -74,6 +70,8 @@ class TrainingState:
         return cls(**(values | {"best": best}))
 
 
-def averages(sums: dict[str, list[float]]) -> dict[str, float]:
-    """Gives sum / weight by column, NaN where nothing was counted."""
-    return {name: value / weight if weight else float("nan") for name, (value, weight) in sums.items()}
+def add(sums: Sums, more: Sums) -> None:
+    """Adds (sum, weight) pairs to `sums`, column by column."""
+    for name, (value, weight) in more.items():
+        before = sums.get(name, [0.0, 0.0])
+        sums[name] = [before[0] + value, before[1] + weight]

@@ -1,5 +1,6 @@
 """The two compiled steps: one that trains, one that measures. Each gives (sum, weight) pairs and nothing else."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,14 +8,13 @@ from hdf5_helper.hashing import hash_integer
 from models.heads import Head
 from models.network import backbone_of, scores_model
 from models.training.feeding import Batch
+from models.training.state import Sums
 
-Totals = dict[str, tuple[float, float]]
 
-
-def training_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Totals]:
+def training_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Sums]:
     """Gives a function that updates the model's trainable variables by one batch.
 
-    Its totals are those of the batch before the update. The loss of each label is the sum of weighted losses over
+    Its sums are those of the batch before the update. The loss of each label is the sum of weighted losses over
     the number of known labels, so an unknown label, or a padded row, adds nothing.
     """
     import tensorflow as tf
@@ -26,16 +26,15 @@ def training_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Tota
     def step(images: Any, targets: Any, weights: Any, counted: Any) -> Any:
         with tf.GradientTape() as tape:
             outputs = scores(tf.cast(images, tf.float32), training=True)
-            totals = _totals(heads, outputs, targets, weights, counted)
-            loss = totals["loss"][0]
-        gradients = tape.gradient(loss, variables)
-        optimizer.apply(gradients, variables)
-        return totals
+            sums = _sums(heads, outputs, targets, weights, counted)
+            loss = _loss(heads, sums)
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return sums
 
     return lambda batch: _numbers(step(batch.images, batch.targets, batch.weights, batch.counted))
 
 
-def evaluation_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Totals]:
+def evaluation_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Sums]:
     """Gives a function that measures one batch in inference mode, without class weights."""
     import tensorflow as tf
 
@@ -44,7 +43,7 @@ def evaluation_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], To
     @tf.function(reduce_retracing=True)
     def step(images: Any, targets: Any, counted: Any) -> Any:
         outputs = scores(tf.cast(images, tf.float32), training=False)
-        return _totals(heads, outputs, targets, counted, counted)
+        return _sums(heads, outputs, targets, counted, counted)
 
     return lambda batch: _numbers(step(batch.images, batch.targets, batch.counted))
 
@@ -67,24 +66,39 @@ def dropout_seeder(model: Any, seed: int) -> Callable[[int, int], None]:
     return assign
 
 
-def _totals(heads: tuple[Head, ...], outputs: Any, targets: Any, weights: Any, counted: Any) -> Any:
+def figures(heads: tuple[Head, ...], sums: Sums) -> dict[str, float]:
+    """Gives the columns of `epochs.csv` from summed (sum, weight) pairs.
+
+    Returns:
+        `loss` (of several labels the weighted sum of their mean losses), for several labels also each `LABEL_loss`, and
+        each label's metric; NaN for a label that was never known, which adds nothing to `loss`.
+    """
+    means = {name: value / weight if weight else math.nan for name, (value, weight) in sums.items()}
+    loss = sum(head.loss_weight * means[head.loss_name] for head in heads if sums[head.loss_name][1])
+    if len(heads) == 1:
+        del means[heads[0].loss_name]
+    return {"loss": loss, **means}
+
+
+def _sums(heads: tuple[Head, ...], outputs: Any, targets: Any, weights: Any, counted: Any) -> Any:
+    """Gives, by column, a tensor [sum, weight] of one batch."""
     import tensorflow as tf
 
-    totals, loss, rows = {}, 0.0, 0.0
+    sums = {}
     for head in heads:
         scores, target, count = outputs[head.label], targets[head.label], tf.reduce_sum(counted[head.label])
-        total = tf.reduce_sum(head.losses(scores, target) * weights[head.label])
-        correct = tf.reduce_sum(head.metrics(scores, target) * counted[head.label])
-        totals[head.metric_name] = tf.stack([correct, count])
-        if len(heads) > 1:
-            totals[f"{head.label}_loss"] = tf.stack([total, count])
-        loss += head.loss_weight * tf.math.divide_no_nan(total, count)
-        rows = tf.maximum(rows, count)
-    return totals | {"loss": tf.stack([loss, rows])}
+        sums[head.loss_name] = tf.stack([tf.reduce_sum(head.losses(scores, target) * weights[head.label]), count])
+        metric = tf.reduce_sum(head.metrics(scores, target) * counted[head.label])
+        sums[head.metric_name] = tf.stack([metric, count])
+    return sums
 
 
-def _numbers(totals: Any) -> Totals:
-    """Turns the step's tensors into numbers; the loss, a mean, is weighted by its rows to be summed up later."""
-    pairs = {name: (float(pair[0]), float(pair[1])) for name, pair in ((n, t.numpy()) for n, t in totals.items())}
-    mean, rows = pairs["loss"]
-    return pairs | {"loss": (mean * rows, rows)}
+def _loss(heads: tuple[Head, ...], sums: Any) -> Any:
+    """Gives the loss to be minimised: as in `figures`, of one batch, as a tensor."""
+    import tensorflow as tf
+
+    return sum(head.loss_weight * tf.math.divide_no_nan(*tf.unstack(sums[head.loss_name])) for head in heads)
+
+
+def _numbers(sums: Any) -> Sums:
+    return {name: [float(number) for number in pair.numpy()] for name, pair in sums.items()}

@@ -4,6 +4,8 @@ import os
 import platform
 from pathlib import Path
 
+from hdf5_helper.cores import available_cores
+
 
 def surroundings() -> dict[str, str]:
     """Gives versions, threads, oneDNN setting and CPU of this process, as text by name."""
@@ -17,7 +19,7 @@ def surroundings() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "inter-op threads": str(tf.config.threading.get_inter_op_parallelism_threads()),
-        "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()),
+        "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads() or available_cores()),
         "op determinism": str(is_op_determinism_enabled()),
         "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "CPU": cpu_name(),

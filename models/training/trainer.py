@@ -1,10 +1,8 @@
 """The training loop: steps, validation, checkpoints. All that decides the result is in its arguments and its state."""
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Protocol
 
 from hdf5_helper.errors import FacetError
@@ -13,22 +11,24 @@ from models.heads import Head
 from models.training.feeding import Batch
 from models.training.history import column_place
 from models.training.keeper import CheckpointKeeper
+from models.training.pace import Pace
 from models.training.phases import FINE_TUNING, Phase
-from models.training.state import Row, TrainingState, averages
-from models.training.steps import dropout_seeder, evaluation_step, training_step
+from models.training.state import Row, Sums, TrainingState, add
+from models.training.steps import dropout_seeder, evaluation_step, figures, training_step
 from models.training.stopping import StopFlag, Stopped
 
 #: Columns of a row that are no loss or metric.
 _NOT_FIGURES = ("phase", "epoch", "step", "learning_rate", "seconds", "images_per_second")
 
-#: Steps after which the first estimate of the time left is given.
-_STEPS_TO_ESTIMATE = 10
+#: Epochs of fine-tuning are numbered from here for order and mirroring, so that it does not repeat those of warm-up.
+_FINE_TUNING_EPOCHS = 1 << 20
 
 
 class TrainingSource(Protocol):
     """Where training batches come from."""
 
     steps: int
+    batch_size: int
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Gives the batches of an epoch (from 1), from step `first` (from 0) on."""
@@ -52,9 +52,9 @@ class Trainer:
         training, validation: where batches come from; without validation the training figures choose the best.
         keeper: writes checkpoints, `epochs.csv` and pointers.
         seed: of dropout.
-        start_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
         stop: tells when the user or the scheduler wants an end.
         say, progress: what the user sees.
+        start_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
     """
 
     heads: tuple[Head, ...]
@@ -66,92 +66,90 @@ class Trainer:
     say: Say = no_words
     progress: Progress = field(default_factory=Silent)
     start_from: str = "best"
-    _step_seconds: list[float] = field(default_factory=list)
 
     def run_phase(self, model: Any, phase: Phase, state: TrainingState) -> None:
         """Trains from `state` to the end of `phase`; the model is compiled with the phase's optimizer.
 
         Raises:
-            FacetError: the loss is not finite.
+            FacetError: a loss is not finite.
             Stopped: a stop was asked for, and a checkpoint holds the place.
         """
-        self._step_seconds.clear()
-        train, measure = training_step(model, self.heads), evaluation_step(model, self.heads)
-        seed_dropout = dropout_seeder(model, self.seed)
+        train, measure, pace = training_step(model, self.heads), evaluation_step(model, self.heads), Pace()
+        seed_dropout, fine_tuning = dropout_seeder(model, self.seed), phase.name == FINE_TUNING
         if not state.rows:
-            state.rows.append({"phase": phase.name, "epoch": 0, "step": 0, **self._validate(measure, "epoch 0")})
-            self._tell(state.rows[-1], phase)
+            row = {"phase": phase.name, "epoch": 0, "step": 0, **self._validate(model, measure, state, "epoch 0")}
+            state.rows.append(row)
+            self._tell(row, phase)
         while state.epoch < phase.epochs:
-            self.progress.start(f"{phase.name} epoch {state.epoch + 1}/{phase.epochs}", self.training.steps)
-            self.progress.advance(state.step)
-            for batch in self.training.batches(state.epoch + 1, state.step):
-                seed_dropout(int(phase.name == FINE_TUNING), state.optimizer_steps)
-                self._step(train, batch, phase, state)
+            steps, epoch = self.training.steps, state.epoch + 1
+            self.progress.start(f"{phase.name} epoch {epoch}/{phase.epochs}", steps, done=state.step)
+            pace.begin()
+            for batch in self.training.batches(epoch + fine_tuning * _FINE_TUNING_EPOCHS, state.step):
+                seed_dropout(int(fine_tuning), state.optimizer_steps)
+                self._step(train(batch), pace, phase, state)
                 self._between_steps(model, state)
             self._end_epoch(model, measure, phase, state)
 
-    def _step(self, train: Any, batch: Batch, phase: Phase, state: TrainingState) -> None:
-        began = time.monotonic()
-        totals = train(batch)
-        if not math.isfinite(totals["loss"][0]):
+    def _step(self, totals: Sums, pace: Pace, phase: Phase, state: TrainingState) -> None:
+        loss = figures(self.heads, totals)["loss"]
+        if not math.isfinite(loss):
             raise FacetError(
-                f"{phase.name} epoch {state.epoch + 1} step {state.step + 1}: the loss is {totals['loss'][0]},"
-                " expected a finite one; the last checkpoint is untouched,"
-                f" try a learning rate below {phase.learning_rate:g}"
+                f"{phase.name} epoch {state.epoch + 1} step {state.step + 1}: the loss is {loss}, expected a finite"
+                f" one; the last checkpoint is untouched, try a learning rate below {phase.learning_rate:g}"
             )
-        state.add(totals)
+        add(state.sums, totals)
         state.step += 1
         state.optimizer_steps += 1
-        state.seconds += time.monotonic() - began
-        self.progress.advance(1, _figures(averages(state.sums)))
-        self._estimate(time.monotonic() - began, phase, state)
-
-    def _estimate(self, seconds: float, phase: Phase, state: TrainingState) -> None:
-        """Says once how long the rest of the phase will take; the first step, which compiles, is left out."""
-        self._step_seconds.append(seconds)
-        if len(self._step_seconds) == _STEPS_TO_ESTIMATE:
-            step = sum(self._step_seconds[1:]) / (_STEPS_TO_ESTIMATE - 1)
-            left = (phase.epochs - state.epoch) * self.training.steps - state.step
-            self.say(f"{step:.2f} s a step, about {timedelta(seconds=round(step * left))} for the rest of {phase.name}")
+        state.seconds += pace.step()
+        self.progress.advance(1, _text(figures(self.heads, state.sums)))
+        left = pace.estimate((phase.epochs - state.epoch) * self.training.steps - state.step)
+        if left:
+            self.say(f"{left} for the rest of {phase.name}")
 
     def _between_steps(self, model: Any, state: TrainingState) -> None:
-        last = state.step == self.training.steps
-        if self.stop.asked and not last:
-            name = self.keeper.save(model, state)
-            raise Stopped(self.stop.signal, f"stopped in {state.phase} epoch {state.epoch + 1}, {name} holds the place")
-        if not last and self.keeper.due_within_epoch(state):
+        if self.stop.asked:
+            self._stop(model, state)
+        if state.step < self.training.steps and self.keeper.due_after_step(state):
             self.keeper.save(model, state)
 
+    def _stop(self, model: Any, state: TrainingState) -> None:
+        name = self.keeper.save(model, state)
+        raise Stopped(self.stop.signal, f"stopped in {state.phase} epoch {state.epoch + 1}, {name} holds the place")
+
     def _end_epoch(self, model: Any, measure: Any, phase: Phase, state: TrainingState) -> None:
-        seconds, images = state.seconds, state.sums["loss"][1]
         row: Row = {"phase": phase.name, "epoch": state.epoch + 1, "step": state.step}
-        row |= {"learning_rate": float(model.optimizer.learning_rate.numpy())} | averages(state.sums)
-        row |= self._validate(measure, "validation")
-        row |= {"seconds": seconds, "images_per_second": images / max(seconds, 1e-9)}
+        row |= {"learning_rate": float(model.optimizer.learning_rate.numpy())} | figures(self.heads, state.sums)
+        row |= self._validate(model, measure, state, "validation")
+        row["seconds"] = state.seconds
+        row["images_per_second"] = state.step * self.training.batch_size / max(state.seconds, 1e-9)
+        if not math.isfinite(row.get("val_loss", 0.0)):
+            raise FacetError(
+                f"{phase.name} epoch {state.epoch + 1}: the validation loss is {row['val_loss']}, expected a finite"
+                f" one; the last checkpoint is untouched, try a learning rate below {phase.learning_rate:g}"
+            )
         state.rows.append(row)
         state.epoch += 1
         state.begin_epoch()
         self._tell(row, phase)
         self.keeper.end_epoch(model, state, last=state.epoch == phase.epochs)
-        if self.stop.asked:
-            name = self.keeper.save(model, state)
-            raise Stopped(self.stop.signal, f"stopped after {phase.name} epoch {state.epoch}, {name} holds the place")
 
-    def _validate(self, measure: Any, what: str) -> Row:
+    def _validate(self, model: Any, measure: Any, state: TrainingState, what: str) -> Row:
         if self.validation is None:
             return {}
-        sums = TrainingState()
+        sums: Sums = {}
         self.progress.start(what, self.validation.steps)
         for batch in self.validation.batches():
-            sums.add(measure(batch))
+            add(sums, measure(batch))
             self.progress.advance(1)
-        return {f"val_{name}": value for name, value in averages(sums.sums).items()}
+            if self.stop.asked:
+                self._stop(model, state)
+        return {f"val_{name}": value for name, value in figures(self.heads, sums).items()}
 
     def _tell(self, row: Row, phase: Phase) -> None:
-        figures = _figures({name: value for name, value in row.items() if name not in _NOT_FIGURES})
+        text = _text({name: value for name, value in row.items() if name not in _NOT_FIGURES})
         speed = f", {row['images_per_second']:.0f} images/s" if "images_per_second" in row else ""
-        self.say(f"{phase.name} epoch {row['epoch']}/{phase.epochs}: {figures}{speed}")
+        self.say(f"{phase.name} epoch {row['epoch']}/{phase.epochs}: {text}{speed}")
 
 
-def _figures(values: dict[str, float]) -> str:
+def _text(values: dict[str, float]) -> str:
     return ", ".join(f"{name} {values[name]:.4f}" for name in sorted(values, key=column_place))

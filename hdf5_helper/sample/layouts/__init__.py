@@ -2,10 +2,10 @@
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.sample.layouts import adience, afad, agegender, celeba, folders, manifest, utkface
-from hdf5_helper.sample.tree import Layout
+from hdf5_helper.sample.planting import Planting
 
 #: Layout name -> how its trees are made.
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, Planting] = {
     "afad": afad.LAYOUT,
     "agegender": agegender.LAYOUT,
     "adience": adience.LAYOUT,
@@ -16,7 +16,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def find_layout(name: str) -> Layout:
+def find_layout(name: str) -> Planting:
     """Gives the layout `name`; an unknown name raises FacetError with the nearest one."""
     if name not in LAYOUTS:
         raise FacetError(f"--layout {name!r}: {did_you_mean(name, LAYOUTS)}")

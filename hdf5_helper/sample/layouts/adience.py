@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from hdf5_helper.labels import AGE_GROUPS, FEMALE, UNKNOWN_AGE_GROUP, age_group
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree, table
+from hdf5_helper.sample.planting import Planting, SampleTree, table
 
 COLUMNS = (
     "user_id",
@@ -33,14 +33,14 @@ def image_name(picture: Picture) -> str:
     return f"{9_000_000_000 + 37 * picture.index}_{picture.draw(_TAG, 16**10):010x}_o{picture.suffix}"
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives Adience's tree; a user's album shows two persons, and lies in one fold."""
     folds: list[list[Sequence[object]]] = [[COLUMNS] for _ in range(FOLDS)]
     for picture in pictures:
         fold = (_album(picture) + picture.other_side) % FOLDS
         folds[fold].append(_row(picture))
     files = {PurePosixPath(f"fold_{number}_data.txt"): table(rows, "\t") for number, rows in enumerate(folds)}
-    return Tree(tuple(_place(picture) for picture in pictures), files)
+    return SampleTree(tuple(_place(picture) for picture in pictures), files)
 
 
 def _album(picture: Picture) -> int:
@@ -72,4 +72,4 @@ def _age_text(age: int) -> str:
     return _GROUP_TEXTS.get(group, "({}, {})".format(*AGE_GROUPS[group]))
 
 
-LAYOUT = Layout(plant)
+LAYOUT = Planting(plant)

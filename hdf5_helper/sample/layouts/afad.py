@@ -5,14 +5,14 @@ from pathlib import PurePosixPath
 
 from hdf5_helper.labels import AFAD_GENDERS
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree
+from hdf5_helper.sample.planting import Planting, SampleTree
 
 _CODES = {gender: code for code, gender in AFAD_GENDERS.items()}
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives AFAD's tree."""
-    return Tree(tuple(_place(picture) for picture in pictures))
+    return SampleTree(tuple(_place(picture) for picture in pictures))
 
 
 def _place(picture: Picture) -> PurePosixPath:
@@ -21,4 +21,4 @@ def _place(picture: Picture) -> PurePosixPath:
     return PurePosixPath(str(person.age), _CODES[person.gender], name)
 
 
-LAYOUT = Layout(plant, ages=(15, 75), extra={"AFAD-Full.txt": b"", "README.md": b"Asian Face Age Dataset\n"})
+LAYOUT = Planting(plant, ages=(15, 75), extra={"AFAD-Full.txt": b"", "README.md": b"Asian Face Age Dataset\n"})

@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 from hdf5_helper.labels import FEMALE
 from hdf5_helper.sample.layouts.adience import image_name
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree
+from hdf5_helper.sample.planting import Planting, SampleTree
 
 _SIDE, _ORIGIN, _YEAR, _MONTH, _DAY, _MEDIA = range(6)
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives the set's tree; whole persons lie in `aligned` or in `valid`, a fifth of them in `valid`."""
-    return Tree(tuple(_place(picture) for picture in pictures))
+    return SampleTree(tuple(_place(picture) for picture in pictures))
 
 
 def _place(picture: Picture) -> PurePosixPath:
@@ -55,4 +55,4 @@ def _adience(picture: Picture) -> str:
     return f"landmark_aligned_face.{picture.person.number + 1}.{image_name(picture)}"
 
 
-LAYOUT = Layout(plant)
+LAYOUT = Planting(plant)

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from hdf5_helper.sample.attributes import ATTRIBUTE_NAMES, attributes_of
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree, table
+from hdf5_helper.sample.planting import Planting, SampleTree, table
 
 _PART = 20
 
@@ -13,7 +13,7 @@ _PART = 20
 _PARTS = (0, 0, 0, 0, 0, 0, 0, 0, 1, 2)
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives CelebA's tree."""
     files = {
         "list_attr_celeba.txt": _attribute_file(pictures),
@@ -21,7 +21,7 @@ def plant(pictures: Sequence[Picture]) -> Tree:
         "identity_CelebA.txt": table([(_name(p), p.person.number + 1) for p in pictures], " "),
     }
     places = tuple(PurePosixPath("img_align_celeba", _name(picture)) for picture in pictures)
-    return Tree(places, {PurePosixPath(name): contents for name, contents in files.items()})
+    return SampleTree(places, {PurePosixPath(name): contents for name, contents in files.items()})
 
 
 def _name(picture: Picture) -> str:
@@ -42,4 +42,4 @@ def _attribute_file(pictures: Sequence[Picture]) -> bytes:
     return "".join(lines).encode()
 
 
-LAYOUT = Layout(plant, ages=(18, 80))
+LAYOUT = Planting(plant, ages=(18, 80))

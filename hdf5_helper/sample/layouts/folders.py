@@ -5,12 +5,12 @@ from pathlib import PurePosixPath
 
 from hdf5_helper.labels import FEMALE
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree
+from hdf5_helper.sample.planting import Planting, SampleTree
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives two folders of pictures."""
-    return Tree(
+    return SampleTree(
         tuple(
             PurePosixPath("woman" if picture.person.gender == FEMALE else "man", f"{picture.index:06d}{picture.suffix}")
             for picture in pictures
@@ -18,4 +18,4 @@ def plant(pictures: Sequence[Picture]) -> Tree:
     )
 
 
-LAYOUT = Layout(plant)
+LAYOUT = Planting(plant)

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from hdf5_helper.sample.pictures import Picture
-from hdf5_helper.sample.tree import Layout, Tree
+from hdf5_helper.sample.planting import Planting, SampleTree
 
 _FIRST = datetime(2017, 1, 9)  # noqa: DTZ001 - the names hold no time zone
 
 
-def plant(pictures: Sequence[Picture]) -> Tree:
+def plant(pictures: Sequence[Picture]) -> SampleTree:
     """Gives UTKFace's folder. A drawing has no race: in its place the name holds the skin's tone, 0 (lightest) to 4."""
-    return Tree(tuple(PurePosixPath(_name(picture)) for picture in pictures))
+    return SampleTree(tuple(PurePosixPath(_name(picture)) for picture in pictures))
 
 
 def _name(picture: Picture) -> str:
@@ -21,4 +21,4 @@ def _name(picture: Picture) -> str:
     return f"{person.age}_{person.gender}_{person.tone}_{date}.jpg.chip{picture.suffix}"
 
 
-LAYOUT = Layout(plant)
+LAYOUT = Planting(plant)

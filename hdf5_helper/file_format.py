@@ -74,3 +74,13 @@ def raw_chunk(rows: int, row_bytes: int) -> int:
 
 def _divided_up(number: int, divisor: int) -> int:
     return -(-number // divisor)
+
+
+def path_bytes(text: str) -> bytes:
+    """Gives the bytes of a path or name as stored; surrogates stand for bytes that are no UTF-8 (PEP 383)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def path_text(data: bytes) -> str:
+    """Gives the text of stored bytes, the inverse of `path_bytes`."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Everything in a file but its image bytes: read once through h5py, then by offset; and the two digests over it."""
+"""What lies where in a file: names, types, places and attributes, read once through h5py; and the two digests."""
 
 import struct
 from collections.abc import Iterator
@@ -12,15 +12,18 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import format as names
+from hdf5_helper import file_format as names
 from hdf5_helper.errors import FacetError
-from hdf5_helper.extents import Extents
-from hdf5_helper.file_bytes import FileBytes
-from hdf5_helper.layout import extents_of
+from hdf5_helper.file_layout import Extents, extents_of
+from hdf5_helper.positional import FileBytes
 
 #: Not in the index digest: image bytes and their checksums (the images digest covers these), and the seal itself.
 _OUTSIDE_INDEX = (names.IMAGES, names.ENCODED_BYTES, names.CHECKSUM, names.SEAL)
 _SHAPES = (names.ENCODED_LENGTH, names.ENCODED_HEIGHT, names.ENCODED_WIDTH, names.ENCODED_ORIENTATION)
+
+
+#: How every sentence about a damaged file ends.
+REMEDY = "pack it again or restore it from a copy"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Dset:
 
 
 @dataclass(frozen=True)
-class Index:
+class Structure:
     """The structure of one file.
 
     Attributes:
@@ -68,15 +71,29 @@ def damage_as_sentence(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise
-        raise FacetError(f"{path}: its index is damaged; pack it again or restore it from a copy") from error
+        raise FacetError(f"{path}: its index is damaged; {REMEDY}") from error
 
 
-def read_index(path: Path) -> Index:
-    """Reads names, types, places and attributes through h5py, which is closed again before this returns.
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Gives `path` open in h5py for as long as the context lasts; what is damaged there becomes one sentence."""
+    with damage_as_sentence(path), _without_lock(path) as file:
+        yield file
 
-    Raises:
-        FacetError: the metadata cannot be read.
-    """
+
+def _without_lock(path: Path) -> h5py.File:
+    """Opens without a lock; libhdf5 wants the flags of whoever has the same file open in this process."""
+    for locking in (False, None):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            if "flag values don't match" not in str(error):
+                raise
+    return h5py.File(path, "r", locking=True)
+
+
+def read_structure(file: h5py.File) -> Structure:
+    """Reads names, types, places and attributes of an open file."""
     dsets: dict[str, Dset] = {}
     attributes: dict[str, dict[str, Any]] = {}
 
@@ -85,44 +102,46 @@ def read_index(path: Path) -> Index:
         if isinstance(item, h5py.Dataset):
             dsets[name] = Dset(item.dtype, item.shape, extents_of(item))
 
-    with damage_as_sentence(path), h5py.File(path, "r", locking=False) as file:
-        visit("", file)
-        file.visititems(visit)
-    return Index(dsets, attributes)
+    visit("", file)
+    file.visititems(visit)
+    return Structure(dsets, attributes)
 
 
-def check_places(path: Path, index: Index, file_size: int) -> None:
-    """Refuses a file in which a dset has no place, or one beyond the file's end."""
-    for name, dset in index.dsets.items():
+def check_places(path: Path, structure: Structure, file_size: int) -> None:
+    """Refuses a file in which a dset lies elsewhere than this format puts it, or beyond the file's end."""
+    for name, dset in structure.dsets.items():
         if not dset.extents.fits(dset.nbytes, file_size):
-            raise FacetError(f"{path}: its index is damaged: no place for {name}")
+            raise FacetError(
+                f"{path}: no place for {name} inside the file, expected its bytes allocated, unfiltered, and in one run"
+                f" or in chunks along the first dimension; {REMEDY}"
+            )
 
 
-def images_digest(index: Index, data: FileBytes) -> bytes:
+def images_digest(structure: Structure, data: FileBytes) -> bytes:
     """Gives the XXH3-128 over the images' checksums and shapes (16 bytes); labels and splits do not change it."""
     digest = xxhash.xxh3_128()
     for name in (names.CHECKSUM, *_SHAPES):
-        if name in index.dsets:
-            _add_dset(digest, name, index, data)
-    if names.IMAGES in index.dsets:
-        digest.update(repr(index.dsets[names.IMAGES].shape).encode())
+        if name in structure.dsets:
+            _add_dset(digest, name, structure, data)
+    if names.IMAGES in structure.dsets:
+        digest.update(repr(structure.dsets[names.IMAGES].shape).encode())
     return digest.digest()
 
 
-def index_digest(index: Index, data: FileBytes) -> bytes:
+def index_digest(structure: Structure, data: FileBytes) -> bytes:
     """Gives the XXH3-128 over every dset but image bytes, checksums and seal, and over all attributes (16 bytes)."""
     digest = xxhash.xxh3_128()
-    for name in sorted(set(index.dsets) - set(_OUTSIDE_INDEX)):
-        _add_dset(digest, name, index, data)
-    for owner, attributes in sorted(index.attributes.items()):
+    for name in sorted(set(structure.dsets) - set(_OUTSIDE_INDEX)):
+        _add_dset(digest, name, structure, data)
+    for owner, attributes in sorted(structure.attributes.items()):
         for name, value in sorted(attributes.items()):
             stored = np.asarray(value)
             _add(digest, f"{owner}@{name} {stored.dtype.str} {stored.shape}", stored.tobytes())
     return digest.digest()
 
 
-def _add_dset(digest: xxhash.xxh3_128, name: str, index: Index, data: FileBytes) -> None:
-    dset = index.dsets[name]
+def _add_dset(digest: xxhash.xxh3_128, name: str, structure: Structure, data: FileBytes) -> None:
+    dset = structure.dsets[name]
     _add(digest, f"{name} {dset.dtype.str} {dset.shape}", b"")
     for piece in dset.extents.pieces(0, dset.nbytes):
         digest.update(data.view(*piece))

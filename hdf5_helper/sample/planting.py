@@ -9,7 +9,7 @@ from hdf5_helper.sample.pictures import Picture
 
 
 @dataclass(frozen=True)
-class Tree:
+class SampleTree:
     """A folder tree before it is written.
 
     Attributes:
@@ -27,16 +27,16 @@ class Tree:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Planting:
     """One way in which labels are written into a tree.
 
     Attributes:
-        plant: gives the Tree of some pictures.
+        plant: gives the SampleTree of some pictures.
         ages: youngest and oldest age that the real trees of this layout hold.
         extra: names and contents of files that real trees of this layout have beside the images and labels.
     """
 
-    plant: Callable[[Sequence[Picture]], Tree]
+    plant: Callable[[Sequence[Picture]], SampleTree]
     ages: tuple[int, int] = (1, 90)
     extra: dict[str, bytes] = field(default_factory=dict)
 

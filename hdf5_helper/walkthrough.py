@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hdf5_helper.atomic import folder_made
+from hdf5_helper.disk import failures_as_sentences
 from hdf5_helper.errors import FacetError
 from hdf5_helper.labels import FEMALE, MALE
 from hdf5_helper.options import PackOptions, check_name
@@ -53,7 +55,7 @@ def write_data_to_hdf5(
         split_method: one of these, or a function from the folder to (paths, labels). Labels of a function named
             `split_by_NAME` are called NAME: whole numbers or texts are classes, ages are years, genders are 0 (male),
             1 (female) or words.
-        output_dir: made if it is not there.
+        output_dir: made if it is not there, and not left behind if nothing can be packed.
         set_split: share of the images for test; validation is the same share of the rest.
         channels_first: readers give (B, 3, H, W).
 
@@ -74,9 +76,10 @@ def write_data_to_hdf5(
         overwrite=True,
         attributes={"default_label": label, "channels_first": int(channels_first)},
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    check_target(target, overwrite=True)
-    write_pack(plan_survey(survey_listing(root, listing, options), target, options))
+    survey = survey_listing(root, listing, options)
+    with failures_as_sentences(target), folder_made(target.parent):
+        check_target(target, overwrite=True)
+        write_pack(plan_survey(survey, target, options))
     return target
 
 

@@ -11,12 +11,47 @@ from pathlib import Path
 import h5py
 import numpy as np
 from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+from numpy.typing import NDArray
 
-from hdf5_helper.extents import Extents
-from hdf5_helper.format import PAGE
+from hdf5_helper.file_format import PAGE
 
 #: What an attribute may hold; strings become fixed-length bytes (UTF-8).
 Attribute = str | int | float | tuple[str, ...] | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Extents:
+    """The place of a dset whose chunks span all dimensions but the first, so that its bytes run on across them.
+
+    Attributes:
+        chunk_bytes: bytes of a chunk; a contiguous dset is one chunk.
+        offsets: int64 (chunks,), the file offset of each chunk in logical order.
+    """
+
+    chunk_bytes: int
+    offsets: NDArray[np.int64]
+
+    def pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Gives the (file offset, length) pieces that hold the logical bytes [start, stop), neighbours joined."""
+        pieces: list[tuple[int, int]] = []
+        while start < stop:
+            chunk, within = divmod(start, self.chunk_bytes)
+            length = min(stop - start, self.chunk_bytes - within)
+            offset = int(self.offsets[chunk]) + within
+            if pieces and sum(pieces[-1]) == offset:
+                pieces[-1] = (pieces[-1][0], pieces[-1][1] + length)
+            else:
+                pieces.append((offset, length))
+            start += length
+        return pieces
+
+    def fits(self, total: int, file_size: int) -> bool:
+        """Says whether `total` logical bytes have a place, and all of it lies inside a file of `file_size` bytes."""
+        if total == 0:
+            return True
+        if self.chunk_bytes <= 0 or len(self.offsets) * self.chunk_bytes < total:
+            return False
+        return bool(self.offsets.min() > 0 and self.offsets.max() + self.chunk_bytes <= file_size)
 
 
 @dataclass(frozen=True)
@@ -120,12 +155,17 @@ def _set_attributes(item: h5py.HLObject, attributes: Mapping[str, Attribute]) ->
 
 
 def extents_of(dset: h5py.Dataset) -> Extents:
-    """Gives the place of an open dset; `offsets` is empty for one of no rows, and where HDF5 gave it no place."""
+    """Gives the place of an open dset, without offsets where it has none of the kind that this format uses.
+
+    That is a dset of no rows, or one that is compact, virtual, filtered, not allocated, or chunked along other
+    dimensions than the first.
+    """
+    properties = dset.id.get_create_plist()
     if dset.chunks is None:
-        offset = dset.id.get_offset()
+        offset = None if properties.get_external_count() else dset.id.get_offset()
         return Extents(dset.nbytes, np.array([] if offset is None else [offset], np.int64))
-    if dset.chunks[1:] != dset.shape[1:]:
-        raise ValueError("chunks of this format span all dimensions but the first")
+    if dset.chunks[1:] != dset.shape[1:] or properties.get_nfilters():
+        return Extents(1, np.array([], np.int64))
     chunk_bytes = int(np.prod(dset.chunks, dtype=np.int64)) * dset.dtype.itemsize
     found: list[tuple[int, int]] = []
     dset.id.chunk_iter(lambda chunk: found.append((chunk.chunk_offset[0], chunk.byte_offset)))

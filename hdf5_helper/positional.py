@@ -1,15 +1,26 @@
-"""Reading ranges of a file from any thread and after a fork: by memory map where that is safe, else by `preadv`."""
+"""Reading and writing at an offset, from any thread and after a fork: mapped or by positional calls.
 
+Where the system has no such calls, one lock makes a seek and a read or write into one step.
+"""
+
+import errno
 import mmap
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 # A mapped file that vanishes from a server is a SIGBUS and not an error, so network file systems are read by preadv.
 _NETWORK = ("nfs", "cifs", "smb", "lustre", "ceph", "gpfs", "beegfs", "afs", "9p", "glusterfs", "fuse")
+_BINARY = getattr(os, "O_BINARY", 0)
+_COPY = 1 << 24
+_NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 Buffer = bytes | memoryview
+
+#: (file offset, length) ranges in logical order.
+Pieces = Sequence[tuple[int, int]]
 
 
 class FileBytes(Protocol):
@@ -99,23 +110,90 @@ def on_network(path: Path) -> bool:
     return any(kind.startswith(_NETWORK) for kind in kinds)
 
 
-def _preadv_into(handle: int, buffer: memoryview, offset: int) -> int:
-    return os.preadv(handle, [buffer], offset)
+def open_for_writing(path: str | os.PathLike[str]) -> int:
+    """Opens an existing file for reading and writing and gives its descriptor."""
+    return os.open(path, os.O_RDWR | _BINARY)
 
 
-def _pread_into(handle: int, buffer: memoryview, offset: int) -> int:
-    data = _pread(handle, len(buffer), offset)
-    buffer[: len(data)] = data
+def write_pieces(handle: int, data: bytes | memoryview, pieces: Pieces) -> None:
+    """Writes `data` over the pieces, in order; together they are as long as it."""
+    rest = memoryview(data).cast("B")
+    for offset, length in pieces:
+        _write_at(handle, rest[:length], offset)
+        rest = rest[length:]
+
+
+def _write_at(handle: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = _pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def copy_pieces(source: int, source_pieces: Pieces, target: int, target_pieces: Pieces) -> None:
+    """Copies the bytes of one list of pieces to another list of the same total length."""
+    sources = list(source_pieces)[::-1]
+    for offset, length in target_pieces:
+        done = 0
+        while done < length:
+            start, left = sources.pop()
+            count = min(left, length - done)
+            _copy(source, start, target, offset + done, count)
+            if count < left:
+                sources.append((start + count, left - count))
+            done += count
+
+
+def _copy(source: int, start: int, target: int, offset: int, length: int) -> None:
+    while length:
+        copied = _kernel_copy(source, start, target, offset, length) or _copy_through_memory(
+            source, start, target, offset, min(length, _COPY)
+        )
+        start, offset, length = start + copied, offset + copied, length - copied
+
+
+def _kernel_copy(source: int, start: int, target: int, offset: int, length: int) -> int:
+    """Gives the number of bytes that the kernel copied; 0 where it cannot."""
+    if not hasattr(os, "copy_file_range"):
+        return 0
+    try:
+        return os.copy_file_range(source, target, length, start, offset)
+    except OSError as error:
+        if error.errno in _NO_KERNEL_COPY:
+            return 0
+        raise
+
+
+def _copy_through_memory(source: int, start: int, target: int, offset: int, length: int) -> int:
+    data = _pread(source, length, start)
+    if not data:
+        raise OSError(errno.EIO, "file ends before its data")
+    _write_at(target, memoryview(data), offset)
     return len(data)
 
 
-def _seek_and_read(handle: int, length: int, offset: int) -> bytes:
+# Windows has no positional calls, macOS only lately the vectored one; they are looked for at each call, at no cost
+_seeking = threading.Lock()
+
+
+def _pread(handle: int, length: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(handle, length, offset)
     with _seeking:
         os.lseek(handle, offset, os.SEEK_SET)
         return os.read(handle, length)
 
 
-# Windows has no positional read, macOS only lately the vectored one
-_seeking = threading.Lock()
-_pread = getattr(os, "pread", _seek_and_read)
-_read_into = _preadv_into if hasattr(os, "preadv") else _pread_into
+def _read_into(handle: int, buffer: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [buffer], offset)
+    data = _pread(handle, len(buffer), offset)
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def _pwrite(handle: int, data: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(handle, data, offset)
+    with _seeking:
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.write(handle, data)

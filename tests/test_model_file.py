@@ -1,0 +1,102 @@
+import json
+import resource
+import zipfile
+
+import keras
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import small_model
+
+from hdf5_helper.errors import FacetError
+from models import description as descriptions
+from models.description import Output
+from models.model_file import load_model_file, read_description, save_model_file
+
+GENDER = Output("gender", "sigmoid", ("male", "female"))
+AGE = Output("age", "linear", unit="years")
+
+
+@pytest.mark.parametrize("name", ["plain.keras", "plain.h5"])
+@pytest.mark.parametrize("labels", [("gender",), ("age",), ("age", "gender")], ids="-".join)
+def test_a_model_saved_by_keras_alone_says_what_its_outputs_mean(tmp_path, name, labels):
+    model, description = small_model(labels)
+    model.save(tmp_path / name)
+    _model, found = load_model_file(tmp_path / name)
+    assert (found.outputs, found.image_size) == (description.outputs, (32, 32))
+
+
+@given(st.text(), st.sampled_from(["sigmoid", "softmax", "linear", "relu"]))
+def test_an_output_of_another_name_or_kind_is_given_no_meaning(name, activation):
+    known = {("gender", "sigmoid"): GENDER, ("age", "linear"): AGE, ("age", "relu"): Output("age", "relu", (), "years")}
+    for one in (name, "gender", "age"):
+        expected = known.get((one, activation), Output(one, activation))
+        assert descriptions.output_named(one, activation) == expected
+
+
+def flat(side=8):
+    image = keras.Input((side, side, 3))
+    return image, keras.layers.Flatten()(image)
+
+
+def test_a_sequential_model_is_described_by_its_last_layer(tmp_path):
+    layers = [
+        keras.Input((8, 6, 3)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(1, activation="sigmoid", name="gender"),
+    ]
+    for name in ("s.keras", "s.h5"):
+        keras.Sequential(layers).save(tmp_path / name)
+        _model, found = load_model_file(tmp_path / name)
+        assert (found.outputs, found.image_size) == ((GENDER,), (8, 6))
+
+
+def test_a_dict_of_outputs_is_described_by_its_keys(tmp_path):
+    image, values = flat()
+    gender = keras.layers.Dense(1, activation="sigmoid", name="a")(values)
+    keras.Model(image, {"gender": gender, "age": keras.layers.Dense(1, name="b")(values)}).save(tmp_path / "d.keras")
+    _model, found = load_model_file(tmp_path / "d.keras")
+    assert sorted(found.outputs, key=lambda output: output.label) == [AGE, GENDER]
+
+
+def models_of_no_picture():
+    grey, numbers = keras.Input((16, 16, 1)), keras.Input((5,))
+    yield keras.Model(grey, keras.layers.Flatten()(grey)), "(None, 16, 16, 1)"
+    yield keras.Model(numbers, keras.layers.Dense(1)(numbers)), "(None, 5)"
+    image, values = flat()
+    yield keras.Model([numbers, image], keras.layers.Concatenate()([numbers, values])), "(None, 5), (None, 8, 8, 3)"
+    yield keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]), "inputs of unknown shape"
+
+
+def test_a_model_of_no_picture_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "other.keras"
+    for model, shapes in models_of_no_picture():
+        model.save(path)
+        with pytest.raises(FacetError) as refused:
+            load_model_file(path)
+        assert str(refused.value) == f"{path}: the model takes {shapes}, expected one colour image (None, H, W, 3)"
+
+
+def test_further_members_lie_in_the_file_beside_the_description(tmp_path):
+    model, description = small_model()
+    path = tmp_path / "model.keras"
+    save_model_file(model, description, path, members={"facet/state.json": {"epoch": 3}, "facet/more.json": [1, "a"]})
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("facet/state.json")) == {"epoch": 3}
+        assert json.loads(archive.read("facet/more.json")) == [1, "a"]
+    assert read_description(path) == description
+    assert keras.models.load_model(path).count_params() == model.count_params()
+
+
+def test_a_disk_that_fills_up_leaves_the_old_model_and_the_systems_own_error(tmp_path):
+    model, description = small_model()
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises((OSError, RuntimeError, ValueError)):
+            save_model_file(model, description, path, members={"facet/state.json": {}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
