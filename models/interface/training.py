@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from hdf5_helper.atomic import write_text
+from hdf5_helper.disk import free_bytes
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
+from hdf5_helper.wording import bytes_text
 from models.heads import heads_for
 from models.interface.assembling import make_trainer, open_training_data
 from models.interface.building import build_model, describe_model, say_preprocessing
@@ -56,8 +58,21 @@ def train(settled: Settled, *, say: Say, progress: Progress) -> None:
             held.enter_context(run.locked())
             _begin_folder(settled)
         write_text(run.config, to_yaml(settings, settled.origins))
+        _say_sizes(trainer, model)
         with stop:
             _run_phases(trainer, model, phases_of(settings), state)
+
+
+def _say_sizes(trainer: Trainer, model: Any) -> None:
+    """Says how much is read and written; Adam, which holds two numbers beside each weight, is the largest optimizer."""
+    measured = trainer.validation.count if trainer.validation else 0
+    training = trainer.training.steps * trainer.training.batch_size
+    size = 3 * 4 * sum(int(np.prod(weight.shape)) for weight in model.weights)
+    free = free_bytes(trainer.keeper.run.checkpoints)
+    trainer.say(
+        f"{training:,} training examples an epoch, {measured:,} for validation; a checkpoint takes up to"
+        f" {bytes_text(size)}, {bytes_text(free)} free"
+    )
 
 
 def _begin_folder(settled: Settled) -> None:

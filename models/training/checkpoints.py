@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from hdf5_helper.atomic import written_whole
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
-from models.model_file import DESCRIPTION_MEMBER
+from models.model_file import DESCRIPTION_MEMBER, save_model_file
 from models.training.state import TrainingState
 
 STATE_MEMBER = "facet/state.json"
@@ -54,16 +53,9 @@ def save_checkpoint(
     """
     if not all(np.isfinite(variable.numpy()).all() for variable in _variables(model)):
         raise FacetError(f"{path}: not written, since weights are no longer finite; try a lower learning rate")
-    members = {
-        DESCRIPTION_MEMBER: description.to_dict(),
-        STATE_MEMBER: state.to_dict() | {"variables_digest": variables_digest(model), "surroundings": surroundings},
-    }
+    values = state.to_dict() | {"variables_digest": variables_digest(model), "surroundings": surroundings}
     try:
-        with written_whole(path) as part:
-            model.save(part)
-            with zipfile.ZipFile(part, "a") as archive:
-                for name, values in members.items():
-                    archive.writestr(name, json.dumps(values))
+        save_model_file(model, description, path, members={STATE_MEMBER: values})
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise FacetError(

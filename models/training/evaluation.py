@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.labels import known
+from models.description import THRESHOLD
 
 Floats = NDArray[np.float64]
 Metrics = dict[str, Any]
@@ -19,7 +20,7 @@ def gender_metrics(targets: NDArray[np.integer[Any]], female: Floats) -> Metrics
 
     Args:
         targets: (n,) 0 = male, 1 = female.
-        female: (n,) predicted P(female); 0.5 counts as female.
+        female: (n,) predicted P(female); THRESHOLD counts as female.
 
     Returns:
         count, accuracy, balanced_accuracy and auc (NaN-free: None where one class is absent), majority (accuracy of
@@ -27,7 +28,7 @@ def gender_metrics(targets: NDArray[np.integer[Any]], female: Floats) -> Metrics
     """
     from sklearn.metrics import confusion_matrix, roc_auc_score
 
-    matrix = confusion_matrix(targets, female >= 0.5, labels=[0, 1])
+    matrix = confusion_matrix(targets, female >= THRESHOLD, labels=[0, 1])
     both = bool((matrix.sum(axis=1) > 0).all())
     recalls = matrix.diagonal() / np.maximum(matrix.sum(axis=1), 1)
     return {

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from hdf5_helper.reader import HDF5Reader
 from numpy.typing import NDArray
 
 from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integers
 from hdf5_helper.labels import known
 from hdf5_helper.order import Indices
+from hdf5_helper.reader import HDF5Reader
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]
@@ -83,6 +83,9 @@ class TrainingFeed:
 class EvaluationFeed:
     """The rows of a split once, in file order, the last batch padded with rows that do not count.
 
+    Attributes:
+        steps, batch_size, count: batches, rows of each, rows that count.
+
     Args:
         reader: an open file.
         rows: int64 (n,), example indices.
@@ -93,7 +96,7 @@ class EvaluationFeed:
     def __init__(self, reader: HDF5Reader, rows: Indices, labels: tuple[str, ...], batch_size: int) -> None:
         self._reader, self._rows = reader, rows
         self._values = {label: reader.labels(label) for label in labels}
-        self.batch_size = batch_size
+        self.batch_size, self.count = batch_size, len(rows)
         self.steps = -(-len(rows) // batch_size)
 
     def batch(self, step: int) -> Batch:

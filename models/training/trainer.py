@@ -38,6 +38,7 @@ class EvaluationSource(Protocol):
     """Where validation batches come from."""
 
     steps: int
+    count: int
 
     def batches(self) -> Iterator[Batch]:
         """Gives every batch once."""
