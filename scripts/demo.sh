@@ -48,8 +48,8 @@ run facet sample faces --layout agegender --count 2000 --image-size 64
 run facet pack faces faces.h5
 run facet inspect faces.h5 --grid faces.png
 run_and_kill facet train faces.h5 --run demo --label gender --backbone mobilenet --weights none --image-size 64 \
-    --set 'backbone_arguments={alpha: 0.5}' --batch-size 16 --warm-up-epochs 1 --fine-tuning-epochs 10 \
-    --fine-tuning-learning-rate 0.001 --trainable-layers all --checkpoint-every 1
+    --batch-size 16 --warm-up-epochs 1 --fine-tuning-epochs 10 --fine-tuning-learning-rate 0.0003 \
+    --trainable-layers all --checkpoint-every 1
 run facet train --resume demo
 run facet evaluate demo
 run facet export demo demo.pb
