@@ -125,7 +125,7 @@ class _Table:
             self._say(f"not read: {click.format_filename(prediction.path)}: {prediction.reason}")
         if not self._count:
             raise FacetError(f"none of the {len(self._unreadable):,} pictures could be read, expected at least one")
-        self._say(f"{count_text(self._count, "picture")}, {len(self._unreadable):,} not read")
+        self._say(f"{count_text(self._count, 'picture')}, {len(self._unreadable):,} not read")
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
