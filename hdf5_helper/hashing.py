@@ -1,11 +1,10 @@
-"""The one source of chance in Facet: splitmix64 over integers, XXH3 over bytes.
+"""The one source of chance in Facet: splitmix64 over integers; texts enter by their XXH3.
 
 NumPy and TensorFlow promise no stable random streams between versions (NEP 19), so splits, orders, augmentation and
 dropout seeds are hashes of what they belong to: the same in every version, on every machine, in any order of calls.
 """
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 UInt64Array = NDArray[np.uint64]
@@ -42,11 +41,6 @@ def hash_integers(*parts: int | UInt64Array | NDArray[np.int64]) -> UInt64Array:
 def hash_integer(*parts: int) -> int:
     """Gives one integer in [0, 2**64) for a tuple of integers."""
     return int(hash_integers(*parts))
-
-
-def hash_bytes(seed: int, data: bytes) -> int:
-    """Gives one integer in [0, 2**64) for `data` under `seed`."""
-    return hash_integer(seed, xxhash.xxh3_64_intdigest(data))
 
 
 def uniform(hashes: UInt64Array) -> NDArray[np.float64]:

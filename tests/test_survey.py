@@ -5,17 +5,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import xxhash
 from trees import agegender_paths, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.hashing import hash_bytes
+from hdf5_helper.hashing import hash_integer
 from hdf5_helper.options import PackOptions
 from hdf5_helper.survey import survey_source
 
 
 def test_rows_are_ordered_by_split_and_then_by_hash(tmp_path):
     survey = survey_source(plant(tmp_path, agegender_paths(60)), PackOptions(seed=3))
-    keys = [(row.split, hash_bytes(3, os.fsencode(row.record.path))) for row in survey.rows]
+    keys = [(row.split, hash_integer(3, xxhash.xxh3_64_intdigest(os.fsencode(row.record.path)))) for row in survey.rows]
     assert keys == sorted(keys)
     assert survey.counts() == dict(zip(("train", "validation", "test"), np.bincount([k[0] for k in keys]), strict=True))
 
