@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hdf5_helper.errors import FacetError
-    from hdf5_helper.generator import HDF5Generator
-    from hdf5_helper.packer import PackOptions, pack
-    from hdf5_helper.reader import HDF5Reader
+    from hdf5_helper.packing.packer import PackOptions, pack
+    from hdf5_helper.reading.generator import HDF5Generator
+    from hdf5_helper.reading.reader import HDF5Reader
     from hdf5_helper.walkthrough import split_by_age, split_by_gender, write_data_to_hdf5
 
 _MODULES = {
     "FacetError": "errors",
-    "HDF5Generator": "generator",
-    "HDF5Reader": "reader",
-    "PackOptions": "packer",
-    "pack": "packer",
+    "HDF5Generator": "reading.generator",
+    "HDF5Reader": "reading.reader",
+    "PackOptions": "packing.packer",
+    "pack": "packing.packer",
     "split_by_age": "walkthrough",
     "split_by_gender": "walkthrough",
     "write_data_to_hdf5": "walkthrough",

@@ -11,12 +11,13 @@ from hdf5_helper.atomic import folder_made
 from hdf5_helper.disk import failures_as_sentences
 from hdf5_helper.errors import FacetError
 from hdf5_helper.labels import FEMALE, MALE
-from hdf5_helper.options import PackOptions, check_name
-from hdf5_helper.packer import check_target, plan_survey, write_pack
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.packer import check_target, plan_survey, write_pack
+from hdf5_helper.packing.survey import survey_listing
 from hdf5_helper.sources import read_source
+from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError
+from hdf5_helper.sources.source_options import check_name
 from hdf5_helper.sources.values import age_labels, read_age, read_gender
-from hdf5_helper.survey import survey_listing
 
 #: From a folder to the paths of images and their labels, one a path.
 SplitMethod = Callable[[str], tuple[Sequence[str], Sequence[Any]]]

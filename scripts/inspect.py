@@ -25,9 +25,9 @@ def command(*, file: Path, grid: Path | None, duplicates: bool, as_json: bool) -
     Example:
       facet inspect faces.h5 --grid faces.png
     """
-    from hdf5_helper.reader import HDF5Reader
-    from hdf5_helper.summary import duplicates as list_duplicates
-    from hdf5_helper.summary import leaking_subjects, summarize
+    from hdf5_helper.inspecting.summary import duplicates as list_duplicates
+    from hdf5_helper.inspecting.summary import leaking_subjects, summarize
+    from hdf5_helper.reading.reader import HDF5Reader
 
     with Console(as_json=as_json) as console:
         with HDF5Reader(file) as reader:
@@ -36,7 +36,7 @@ def command(*, file: Path, grid: Path | None, duplicates: bool, as_json: bool) -
                 values["duplicates"]["paths"] = list_duplicates(reader)
                 values["subjects"]["names_in_several_splits"] = leaking_subjects(reader)
         if grid is not None:
-            from hdf5_helper.grid import write_grid
+            from hdf5_helper.inspecting.grid import write_grid
 
             values["grid"] = {"path": str(grid), "examples": write_grid(file, grid)}
         if as_json:

@@ -10,7 +10,7 @@ from scripts.console import Console
 from scripts.native_logs import quiet_native_logs
 
 if TYPE_CHECKING:
-    from hdf5_helper.packer import PackOptions, PackPlan, PackReport
+    from hdf5_helper.packing.packer import PackOptions, PackPlan, PackReport
 
 _SOURCE = click.Path(path_type=Path)
 
@@ -51,7 +51,7 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
       facet pack faces.csv faces.h5 --columns path=file,gender=sex --map gender:W=female,M=male --groups camera
     """
     quiet_native_logs()  # libjpeg and libpng print about every damaged image
-    from hdf5_helper.packer import plan_pack, write_pack
+    from hdf5_helper.packing.packer import plan_pack, write_pack
 
     with Console(as_json=as_json) as console:
         plan = plan_pack(sources, target, _options(**values))
@@ -67,8 +67,8 @@ def _options(
     *, image_size: str | None, maps: tuple[str, ...], columns: str | None, groups: str | None, **values: Any
 ) -> "PackOptions":
     from hdf5_helper.fit import parse_size
-    from hdf5_helper.options import parse_columns, parse_groups, parse_maps
-    from hdf5_helper.packer import PackOptions
+    from hdf5_helper.packing.options import parse_columns, parse_groups, parse_maps
+    from hdf5_helper.packing.packer import PackOptions
 
     return PackOptions(
         image_size=None if image_size is None else parse_size(image_size),

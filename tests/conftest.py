@@ -11,7 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.sample import SampleOptions, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,7 @@ INTERFACE = "models.interface"
 SIDE_BY_SIDE = ("models.training", "models.export")
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib")
-PIPELINE = "hdf5_helper.pipeline"
+PIPELINE = "hdf5_helper.reading.pipeline"
 
 
 def module(path: Path) -> str:
@@ -85,7 +85,7 @@ def functions(name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def test_there_is_something_to_check():
     assert {package(name) for name in SOURCES} == set(PACKAGES)
-    assert "hdf5_helper.errors" in imports("hdf5_helper.reader")
+    assert "hdf5_helper.errors" in imports("hdf5_helper.reading.reader")
     assert "tensorflow" in imports(PIPELINE)
 
 

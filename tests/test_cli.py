@@ -56,7 +56,8 @@ def test_importing_a_package_brings_no_tensorflow(package):
 def test_importing_changes_neither_environment_nor_threads():
     code = (
         "import os, cv2; before = dict(os.environ), cv2.getNumThreads()\n"
-        "import hdf5_helper.packer, hdf5_helper.reader, hdf5_helper.generator, models, scripts.cli\n"
+        "import hdf5_helper.packing.packer, hdf5_helper.reading.reader, hdf5_helper.reading.generator\n"
+        "import models, scripts.cli\n"
         "print(before == (dict(os.environ), cv2.getNumThreads()))"
     )
     assert run(code) == "True"

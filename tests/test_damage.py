@@ -10,8 +10,8 @@ import pytest
 from trees import agegender_paths, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.reader import HDF5Reader
 
 SIZE = (24, 20)
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 from small_models import small_model, values_of, write_run
 
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.export import export_frozen_graph
 from models.model_file import save_model_file
 

@@ -11,9 +11,9 @@ from small_models import small_model
 from trees import agegender_paths, plant
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import Silent
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.interface.evaluation import evaluate
 from models.interface.evaluation_files import write_evaluation
 from models.interface.predictor import load_predictor

@@ -161,7 +161,7 @@ def test_importing_the_export_package_brings_no_tensorflow():
 
 
 def test_examples_of_a_data_file_are_its_first_test_images(packed):
-    from hdf5_helper.reader import HDF5Reader
+    from hdf5_helper.reading.reader import HDF5Reader
 
     path = packed("agegender")
     found = examples_from(path, (24, 24), "stretch", count=5)

@@ -7,7 +7,7 @@ import pytest
 
 from hdf5_helper import HDF5Generator, HDF5Reader
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import known_rows
+from hdf5_helper.reading.generator import known_rows
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import json
 
 from trees import manifest
 
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.summary import summarize
+from hdf5_helper.inspecting.summary import summarize
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.reader import HDF5Reader
 
 
 def test_inspect_prints_counts_by_split_and_label(packed, facet):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdf5_helper.file_format import encoded_chunk, raw_chunk
-from hdf5_helper.file_layout import DsetPlan, Extents, create, needed_bytes
+from hdf5_helper.storage.file_format import encoded_chunk, raw_chunk
+from hdf5_helper.storage.file_layout import DsetPlan, Extents, create, needed_bytes
 
 U1, U8 = np.dtype(np.uint8), np.dtype(np.uint64)
 PLANS = (

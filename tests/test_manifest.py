@@ -4,9 +4,9 @@ import pytest
 from trees import manifest, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import Listing, Record
 from hdf5_helper.sources import read_source
+from hdf5_helper.sources.records import Listing, Record
+from hdf5_helper.sources.source_options import SourceOptions
 
 
 def facts(listing: Listing) -> list[tuple[object, ...]]:

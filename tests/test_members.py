@@ -10,11 +10,11 @@ import pytest
 from trees import agegender_paths, plant
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.positional import open_bytes
-from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.seal import Seal
-from hdf5_helper.structure import images_digest, index_digest, opened, read_structure
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.storage.positional import open_bytes
+from hdf5_helper.storage.seal import Seal
+from hdf5_helper.storage.structure import images_digest, index_digest, opened, read_structure
 
 SIZE = (24, 20)
 

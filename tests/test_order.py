@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer, hash_integers, splitmix64, uniform
-from hdf5_helper.order import Order, permute, positions_of
+from hdf5_helper.reading.order import Order, permute, positions_of
 
 
 def test_splitmix64_gives_the_published_sequence_for_seed_1234567():

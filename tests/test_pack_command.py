@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from trees import agegender_paths, encoded, picture, plant, write
 
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 
 ROOT = Path(__file__).resolve().parent.parent
 

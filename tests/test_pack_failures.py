@@ -9,9 +9,9 @@ import pytest
 from trees import Meddler, agegender_paths, left_in, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.write_packed import survivors_path
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.packing.write_packed import survivors_path
+from hdf5_helper.reading.reader import HDF5Reader
 
 PART = ".a.part.h5"
 
@@ -50,7 +50,7 @@ def test_an_interrupt_leaves_nothing(tree, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from hdf5_helper.packer import pack
+from hdf5_helper.packing.packer import pack
 from hdf5_helper.progress import Silent
 class Killer(Silent):
     def advance(self, count, note=""):
@@ -94,7 +94,7 @@ FULL = """
 import sys
 from pathlib import Path
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import Silent
 tree, disk = sys.argv[1], Path(sys.argv[2])
 class Hog(Silent):
@@ -119,7 +119,7 @@ SECOND = """
 import sys
 from pathlib import Path
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack
+from hdf5_helper.packing.packer import PackOptions, pack
 tree, disk = sys.argv[1], Path(sys.argv[2])
 try:
     pack([tree], disk / "a.h5", PackOptions(storage="raw", image_size=(55, 55)), say=print)

@@ -13,8 +13,8 @@ import xxhash
 from trees import agegender_paths, manifest, plant
 
 from hdf5_helper.fit import fit
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.reader import HDF5Reader
 
 RAW = PackOptions(storage="raw", image_size=(24, 20))
 

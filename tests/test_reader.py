@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from trees import agegender_paths, encoded, picture, plant, write
 
-from hdf5_helper import opening, positional
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import fit
 from hdf5_helper.labels import FEMALE
-from hdf5_helper.packer import PackOptions, pack
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.storage import opening, positional
 
 SIZE = (24, 20)
 

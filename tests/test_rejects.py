@@ -8,7 +8,7 @@ import pytest
 from trees import Meddler, agegender_paths, encoded, left_in, picture, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packer import PackOptions, pack, plan_pack, plan_survey, write_pack
+from hdf5_helper.packing.packer import PackOptions, pack, plan_pack, plan_survey, write_pack
 from hdf5_helper.progress import Silent
 
 RAW = PackOptions(storage="raw", image_size=(24, 20))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.seal import SIZE, Seal, unpack
+from hdf5_helper.storage.seal import SIZE, Seal, unpack
 
 SEAL = Seal((1, 0), 123_456_789_012, bytes(range(16)), bytes(range(16, 32)))
 

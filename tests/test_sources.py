@@ -8,11 +8,11 @@ import pytest
 from trees import plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import PackOptions, SourceOptions
-from hdf5_helper.records import Listing
+from hdf5_helper.packing.options import PackOptions, SourceOptions
+from hdf5_helper.packing.survey import survey_source
 from hdf5_helper.sources import read_source
-from hdf5_helper.survey import survey_source
-from hdf5_helper.tree import list_tree
+from hdf5_helper.sources.records import Listing
+from hdf5_helper.sources.tree import list_tree
 
 
 def facts(listing: Listing) -> list[tuple[object, ...]]:

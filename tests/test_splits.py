@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import SplitOptions, parse_parts
-from hdf5_helper.records import Listing, Record
-from hdf5_helper.splits import choose, split
+from hdf5_helper.packing.options import SplitOptions, parse_parts
+from hdf5_helper.packing.splits import choose, split
+from hdf5_helper.sources.records import Listing, Record
 
 
 def people(sizes: list[int], genders: list[int] | None = None) -> list[Record]:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.grid import caption, choose_rows, draw_grid, write_grid
-from hdf5_helper.reader import HDF5Reader
-from hdf5_helper.summary import _classes, duplicates, leaking_subjects, summarize
+from hdf5_helper.inspecting.grid import caption, choose_rows, draw_grid, write_grid
+from hdf5_helper.inspecting.summary import _classes, duplicates, leaking_subjects, summarize
+from hdf5_helper.reading.reader import HDF5Reader
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_tree_without_persons_says_so(packed):
 
 
 def test_sizes_of_images_are_told_apart(tmp_path):
-    from hdf5_helper.packer import pack
+    from hdf5_helper.packing.packer import pack
 
     for number, (height, width) in enumerate([(40, 40), (40, 40), (50, 30), (90, 60)] * 3):
         path = tmp_path / "tree" / "man" / f"{number}.png"

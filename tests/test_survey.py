@@ -10,8 +10,8 @@ from trees import agegender_paths, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer
-from hdf5_helper.options import PackOptions
-from hdf5_helper.survey import survey_source
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.survey import survey_source
 
 
 def test_rows_are_ordered_by_split_and_then_by_hash(tmp_path):

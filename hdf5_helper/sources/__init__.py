@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import Listing
 from hdf5_helper.sources import afad, agegender, folders, later, manifest
-from hdf5_helper.tree import Tree, list_tree
+from hdf5_helper.sources.records import Listing
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree, list_tree
 
 
 def _none(_tree: Tree) -> Sequence[str]:

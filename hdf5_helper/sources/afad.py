@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable, Mapping
 
 from hdf5_helper.labels import AFAD_GENDERS
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree
 from hdf5_helper.sources.values import age_labels, read_age
-from hdf5_helper.tree import Tree
 
 _Labels = Callable[[str, str], Mapping[str, LabelValue]]
 

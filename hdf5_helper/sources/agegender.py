@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hdf5_helper.file_format import TEST, TRAIN
 from hdf5_helper.labels import GENDER_WORDS
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree
 from hdf5_helper.sources.values import age_labels, read_age
-from hdf5_helper.tree import Tree
+from hdf5_helper.storage.file_format import TEST, TRAIN
 
 _FOLDER = re.compile(r"(\d{1,3})_([FM])", re.IGNORECASE)
 _SPLITS = {"aligned": TRAIN, "valid": TEST}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import RESERVED_LABELS
-from hdf5_helper.options import SourceOptions
+from hdf5_helper.sources.source_options import SourceOptions
 
 Row = Mapping[str, str]
 

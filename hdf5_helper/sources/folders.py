@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.labels import GENDER_WORDS
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, collect
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree
 from hdf5_helper.sources.values import SPLIT_WORDS, read_gender
-from hdf5_helper.tree import Tree
 
 _DEFAULT_LABEL = "class"
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import Listing
-from hdf5_helper.tree import Tree
+from hdf5_helper.sources.records import Listing
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree
 
 _UTKFACE = re.compile(r"\d{1,3}_[01]_[0-4]_\d{8,}\.jpg(\.chip\.jpg)?")
 _ADIENCE = re.compile(r"fold_(frontal_)?\d_data\.txt")

@@ -6,12 +6,11 @@ import os
 from pathlib import Path, PurePosixPath
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import SourceOptions
-from hdf5_helper.records import LabelValue, Listing, Record, RejectedError
-from hdf5_helper.rejects import Rejects
 from hdf5_helper.sources.columns import Columns, Row, choose_columns
+from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, Rejects
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tree import Tree
 from hdf5_helper.sources.values import SPLIT_WORDS, age_labels, read_age, read_age_group, read_gender
-from hdf5_helper.tree import Tree
 
 
 def recognise(tree: Tree) -> str | None:

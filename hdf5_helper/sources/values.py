@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from hdf5_helper.labels import AGE_GROUP_NAMES, GENDER_WORDS, UNKNOWN_AGE_GROUP, age_group
-from hdf5_helper.records import LabelValue, RejectedError
+from hdf5_helper.sources.records import LabelValue, RejectedError
 
 #: Words for the three splits, in lower case.
 SPLIT_WORDS = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "test": 2, "testing": 2}

@@ -51,7 +51,7 @@ def examples_from(data: Path, image_size: tuple[int, int], fit: str, count: int 
     Raises:
         FacetError: no such file, no file of Facet's, or an empty one.
     """
-    from hdf5_helper.reader import HDF5Reader
+    from hdf5_helper.reading.reader import HDF5Reader
 
     with HDF5Reader(data, image_size=image_size, fit=fit) as reader:
         for split in ("test", "validation", "train"):

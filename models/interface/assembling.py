@@ -1,9 +1,9 @@
 """Puts a trainer together on the splits of one packed file."""
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import HDF5Generator, known_rows
 from hdf5_helper.progress import Progress, Say
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.generator import HDF5Generator, known_rows
+from hdf5_helper.reading.reader import HDF5Reader
 from models.heads import Head
 from models.training.class_weights import example_weights
 from models.training.feeding import EvaluationFeed, TrainingFeed

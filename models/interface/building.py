@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Say
+from hdf5_helper.reading.generator import HDF5Generator
 from models.backbones import build_backbone
 from models.calibration import measure_batch_normalization
 from models.description import ModelDescription

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import known_rows
-from hdf5_helper.order import Indices
 from hdf5_helper.progress import Progress
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.generator import known_rows
+from hdf5_helper.reading.order import Indices
+from hdf5_helper.reading.reader import HDF5Reader
 from models.interface.predictor import Predictor
 from models.training.evaluation import decades, group_metrics, label_metrics
 from models.training.feeding import ahead

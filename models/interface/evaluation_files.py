@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.atomic import write_bytes, write_text
 from hdf5_helper.labels import known
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.description import THRESHOLD, ModelDescription
 from models.interface.evaluation import Evaluation
 from models.training.report_pictures import draw_ages, draw_confusion

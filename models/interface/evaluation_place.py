@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.description import ModelDescription
 from models.interface.targets import Target
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Progress, Say, Silent
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.generator import HDF5Generator
+from hdf5_helper.reading.reader import HDF5Reader
 from models.description import ModelDescription
 from models.heads import Head, heads_for
 from models.interface.assembling import largest_batch, make_trainer

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.progress import Say
+from hdf5_helper.reading.generator import HDF5Generator
 from models.backbones import BACKBONES
 from models.description import ModelDescription
 from models.heads import Head, main_metric

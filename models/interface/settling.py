@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.training.phases import FINE_TUNING
 from models.training.resolve import resolve, typed_changes
 from models.training.runs import Run, new_run_name

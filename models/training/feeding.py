@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.generator import HDF5Generator
 from hdf5_helper.hashing import hash_integers
 from hdf5_helper.labels import known
-from hdf5_helper.order import Indices
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.generator import HDF5Generator
+from hdf5_helper.reading.order import Indices
+from hdf5_helper.reading.reader import HDF5Reader
 
 T = TypeVar("T")
 Floats = NDArray[np.float32]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 from models.backbones import BACKBONES, backbone_named
 from models.heads import heads_for, main_metric
 from models.training.settings import Settings, make_settings, setting_names, typed

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.file_format import path_text
-from hdf5_helper.opening import SealedFile, python_value
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_format import path_text
+from hdf5_helper.storage.opening import SealedFile, python_value
 
 
 class PackedIndex:

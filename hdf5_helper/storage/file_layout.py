@@ -13,7 +13,7 @@ import numpy as np
 from h5py import h5d, h5f, h5g, h5p, h5s, h5t
 from numpy.typing import NDArray
 
-from hdf5_helper.file_format import PAGE
+from hdf5_helper.storage.file_format import PAGE
 
 #: What an attribute may hold; strings become fixed-length bytes (UTF-8).
 Attribute = str | int | float | tuple[str, ...] | tuple[int, ...]

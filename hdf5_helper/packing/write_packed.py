@@ -10,21 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.cores import available_cores
 from hdf5_helper.disk import check_space
 from hdf5_helper.errors import FacetError
-from hdf5_helper.laid_out import LaidOut, laid_out
-from hdf5_helper.options import DEFAULT_RAW_SIZE
-from hdf5_helper.pack_plan import PackPlan
-from hdf5_helper.payload import PayloadWriter
-from hdf5_helper.plan import plan_file
-from hdf5_helper.positional import copy_pieces, open_bytes, open_for_writing, write_pieces
+from hdf5_helper.packing.laid_out import LaidOut, laid_out
+from hdf5_helper.packing.options import DEFAULT_RAW_SIZE
+from hdf5_helper.packing.pack_plan import PackPlan
+from hdf5_helper.packing.payload import PayloadWriter
+from hdf5_helper.packing.plan import plan_file
+from hdf5_helper.packing.rejects import nothing_left, sorted_rejects
+from hdf5_helper.packing.survey import Row
 from hdf5_helper.progress import Progress
-from hdf5_helper.rejects import Rejects, nothing_left, sorted_rejects
-from hdf5_helper.seal import Seal
-from hdf5_helper.structure import check_places, images_digest, index_digest, opened, read_structure
-from hdf5_helper.survey import Row
+from hdf5_helper.sources.records import Rejects
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.positional import copy_pieces, open_bytes, open_for_writing, write_pieces
+from hdf5_helper.storage.seal import Seal
+from hdf5_helper.storage.structure import check_places, images_digest, index_digest, opened, read_structure
 
 Written = tuple[tuple[Row, ...], Rejects]
 

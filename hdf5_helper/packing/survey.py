@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_format import NO_FOLD, SPLIT_NAMES, TRAIN
-from hdf5_helper.options import PackOptions
-from hdf5_helper.records import Listing, Record
-from hdf5_helper.rejects import Rejects, nothing_left, sorted_rejects
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.rejects import nothing_left, sorted_rejects
+from hdf5_helper.packing.splits import choose, split, text_hashes
 from hdf5_helper.sources import read_source
-from hdf5_helper.splits import choose, split, text_hashes
+from hdf5_helper.sources.records import Listing, Record, Rejects
+from hdf5_helper.storage.file_format import NO_FOLD, SPLIT_NAMES, TRAIN
 
 # Files are asked about by many threads at once: on a network file system each answer takes milliseconds.
 _STAT_THREADS = 16

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hdf5_helper.generator import HDF5Generator
+from hdf5_helper.reading.generator import HDF5Generator
 
 
 def dataset(generator: HDF5Generator) -> Any:

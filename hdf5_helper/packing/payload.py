@@ -9,14 +9,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.decode import ENCODED_FORMATS, decode, exif_orientation, image_format
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import fit
-from hdf5_helper.laid_out import Facts, LaidOut
+from hdf5_helper.packing.laid_out import Facts, LaidOut
+from hdf5_helper.packing.survey import Row
 from hdf5_helper.progress import Progress
-from hdf5_helper.records import RejectedError
-from hdf5_helper.survey import Row
+from hdf5_helper.sources.records import RejectedError
+from hdf5_helper.storage import file_format as names
 
 #: Rows of one task of the thread pool; the file does not depend on it.
 _TASK_ROWS = 64

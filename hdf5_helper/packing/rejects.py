@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hdf5_helper.atomic import write_bytes
-from hdf5_helper.file_format import path_bytes
-
-#: (path, reason) of images left out, in the order of paths.
-Rejects = tuple[tuple[str, str], ...]
+from hdf5_helper.sources.records import Rejects
+from hdf5_helper.storage.file_format import path_bytes
 
 
 def sorted_rejects(rejects: Iterable[tuple[str, str]]) -> Rejects:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdf5_helper import file_format as names
-from hdf5_helper import seal
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import FITS
-from hdf5_helper.positional import FileBytes
-from hdf5_helper.structure import REMEDY, Structure
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage import seal
+from hdf5_helper.storage.positional import FileBytes
+from hdf5_helper.storage.structure import REMEDY, Structure
 
 # dset -> NumPy type and shape, in which None is any length and "N" the number of examples
 _Shape = tuple[str | int | None, ...]

@@ -12,10 +12,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_layout import Extents, extents_of
-from hdf5_helper.positional import FileBytes
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_layout import Extents, extents_of
+from hdf5_helper.storage.positional import FileBytes
 
 #: Not in the index digest: image bytes and their checksums (the images digest covers these), and the seal itself.
 _OUTSIDE_INDEX = (names.IMAGES, names.ENCODED_BYTES, names.CHECKSUM, names.SEAL)

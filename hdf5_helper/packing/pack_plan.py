@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hdf5_helper.disk import free_bytes
-from hdf5_helper.options import PackOptions
-from hdf5_helper.plan import FilePlan
-from hdf5_helper.survey import Survey
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.plan import FilePlan
+from hdf5_helper.packing.survey import Survey
 from hdf5_helper.wording import bytes_text, count_text, counts_text
 
 

@@ -1,14 +1,13 @@
 """What `facet pack` can be asked for; wrong values are refused here, before any work."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.file_format import STORAGES
-from hdf5_helper.file_layout import Attribute
 from hdf5_helper.fit import FITS
-from hdf5_helper.labels import RESERVED_LABELS
+from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.storage.file_format import STORAGES
+from hdf5_helper.storage.file_layout import Attribute
 
 #: Parts of a random split: train, validation, test.
 DEFAULT_PARTS = (0.64, 0.16, 0.2)
@@ -17,47 +16,6 @@ SPLIT_UNITS = ("subject", "image")
 
 #: Raw pixels need a size; 150 is what the AFAD recipes train on.
 DEFAULT_RAW_SIZE = (150, 150)
-
-_NAME = re.compile(r"[\w-][\w.-]*")
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How labels are read.
-
-    Attributes:
-        label_name: name of the class label that folders are; None takes gender where the folders are words for it, else
-            `class`.
-        value_map: for a label, what its written values mean: {"gender": {"W": "female"}}.
-        columns: for a role or label of a manifest, its column: {"path": "file"}.
-        groups: columns of a manifest that are groups.
-    """
-
-    label_name: str | None = None
-    value_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    columns: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuses names that HDF5 or the format cannot hold."""
-        names = () if self.label_name is None else (self.label_name,)
-        for option, given in (("--label-name", names), ("--columns", self.columns), ("--groups", self.groups)):
-            for name in given:
-                check_name(option, name)
-        if self.label_name in RESERVED_LABELS:
-            raise FacetError(f"--label-name {self.label_name!r}: this name has a meaning of its own, expected another")
-        if "attributes" in map(str.lower, self.columns):
-            raise FacetError("--columns attributes: a manifest cannot give this label, expected another name")
-
-    def given(self) -> tuple[str, ...]:
-        """Gives the options that were asked for, as the command line writes them."""
-        values = {
-            "--label-name": self.label_name is not None,
-            "--map": self.value_map,
-            "--columns": self.columns,
-            "--groups": self.groups,
-        }
-        return tuple(option for option, value in values.items() if value)
 
 
 @dataclass(frozen=True)
@@ -162,12 +120,6 @@ class PackOptions:
         official = self.split == "official"
         parts = None if self.split is None or official else parse_parts(self.split)
         return SplitOptions(parts, official, self.split_by, self.fold, self.fraction, self.limit, self.seed)
-
-
-def check_name(option: str, name: str) -> None:
-    """Refuses a name of a label or group that HDF5 would read as a path, such as `a/b` or `.`."""
-    if not _NAME.fullmatch(name):
-        raise FacetError(f"{option} {name!r}: expected letters, digits, _ . - only, and no dot first")
 
 
 def parse_parts(text: str) -> tuple[float, float, float]:

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
-from hdf5_helper.file_layout import Extents, create
-from hdf5_helper.plan import FilePlan
-from hdf5_helper.positional import Pieces, open_for_writing, write_pieces
+from hdf5_helper.packing.plan import FilePlan
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_layout import Extents, create
+from hdf5_helper.storage.positional import Pieces, open_for_writing, write_pieces
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
-from hdf5_helper import seal
-from hdf5_helper.file_layout import Attribute, DsetPlan, needed_bytes
-from hdf5_helper.options import DEFAULT_RAW_SIZE, PackOptions
-from hdf5_helper.survey import Row, Survey
-from hdf5_helper.table import Column, tabulate
+from hdf5_helper.packing.options import DEFAULT_RAW_SIZE, PackOptions
+from hdf5_helper.packing.survey import Row, Survey
+from hdf5_helper.packing.table import Column, tabulate
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage import seal
+from hdf5_helper.storage.file_layout import Attribute, DsetPlan, needed_bytes
 
 #: Per-image facts that are known only when the image has been read.
 _FACTS = {names.CHECKSUM: np.uint64, names.CHANNEL_MEAN: np.float32}

@@ -12,14 +12,15 @@ from typing import Any
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.disk import check_space, failures_as_sentences
 from hdf5_helper.errors import FacetError
-from hdf5_helper.options import PackOptions
-from hdf5_helper.pack_plan import PackPlan
-from hdf5_helper.plan import plan_file
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.pack_plan import PackPlan
+from hdf5_helper.packing.plan import plan_file
+from hdf5_helper.packing.rejects import rejects_path, sorted_rejects, write_rejects
+from hdf5_helper.packing.survey import Survey, survey_source
+from hdf5_helper.packing.write_packed import write_packed, write_seal
 from hdf5_helper.progress import Progress, Say, Silent, no_words
-from hdf5_helper.rejects import Rejects, rejects_path, sorted_rejects, write_rejects
-from hdf5_helper.survey import Survey, survey_source
+from hdf5_helper.sources.records import Rejects
 from hdf5_helper.wording import bytes_text, count_text, counts_text
-from hdf5_helper.write_packed import write_packed, write_seal
 
 __all__ = ["PackOptions", "PackPlan", "PackReport", "pack", "plan_pack", "write_pack"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hdf5_helper import file_format as names
-from hdf5_helper import seal
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_format import path_text
-from hdf5_helper.members import check_members, check_ranges
-from hdf5_helper.positional import FileBytes, open_bytes
-from hdf5_helper.seal import Seal
-from hdf5_helper.structure import (
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage import seal
+from hdf5_helper.storage.file_format import path_text
+from hdf5_helper.storage.members import check_members, check_ranges
+from hdf5_helper.storage.positional import FileBytes, open_bytes
+from hdf5_helper.storage.seal import Seal
+from hdf5_helper.storage.structure import (
     REMEDY,
     Structure,
     check_places,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.labels import UNKNOWN_CLASS, known, label_kind
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 
 Values = dict[str, Any]
 

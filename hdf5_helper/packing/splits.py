@@ -8,11 +8,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_format import TEST, TRAIN, VALIDATION, path_bytes
 from hdf5_helper.hashing import hash_integers, uniform
 from hdf5_helper.labels import RESERVED_LABELS
-from hdf5_helper.options import DEFAULT_PARTS, SplitOptions
-from hdf5_helper.records import Listing, Record
+from hdf5_helper.packing.options import DEFAULT_PARTS, SplitOptions
+from hdf5_helper.sources.records import Listing, Record
+from hdf5_helper.storage.file_format import TEST, TRAIN, VALIDATION, path_bytes
 
 Records = Sequence[Record]
 

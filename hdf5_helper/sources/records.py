@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hdf5_helper.rejects import Rejects
+#: (path, reason) of images left out.
+Rejects = tuple[tuple[str, str], ...]
 
-#: gender and age_group: the class number; age: years; a class label: the name of the class.
-LabelValue = int | float | str
+#: gender and age_group: the class number; age: years; a class label: the name of the class; attributes: int8 values
+#: (-1 no, 0 unknown, 1 yes) as bytes, in the order of Listing.attribute_names.
+LabelValue = int | float | str | bytes
 
 
 # Shared by all records without groups: an empty dict each would be 64 MB for a million of them.
@@ -50,6 +52,7 @@ class Listing:
         sentences: what the user should know about how the source was read.
         official: the source brings its own split.
         validation_share: part of the official train split's subjects that become validation (0: it is complete).
+        attribute_names: what the values of the label `attributes` are, where records have it.
     """
 
     layout: str
@@ -59,6 +62,7 @@ class Listing:
     sentences: tuple[str, ...] = ()
     official: bool = False
     validation_share: float = 0.0
+    attribute_names: tuple[str, ...] = ()
 
 
 def collect(paths: Iterable[str], read: Callable[[str], Record]) -> tuple[tuple[Record, ...], Rejects]:

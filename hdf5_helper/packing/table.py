@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.errors import FacetError
-from hdf5_helper.file_format import path_bytes
-from hdf5_helper.file_layout import Attribute
 from hdf5_helper.labels import AGE_GROUP_NAMES, GENDER_NAMES, UNKNOWN_CLASS, label_kind
-from hdf5_helper.records import LabelValue
-from hdf5_helper.survey import Row
+from hdf5_helper.packing.survey import Row
+from hdf5_helper.sources.records import LabelValue
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_format import path_bytes
+from hdf5_helper.storage.file_layout import Attribute
 
 _CLASS_NAMES: Mapping[str, tuple[str, ...]] = {"gender": GENDER_NAMES, "age_group": AGE_GROUP_NAMES, "age": ()}
 

@@ -12,7 +12,7 @@ from hdf5_helper.disk import failures_as_sentences
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import fit
 from hdf5_helper.labels import label_kind
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.reader import HDF5Reader
 
 UInt8Array = NDArray[np.uint8]
 

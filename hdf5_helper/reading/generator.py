@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.file_format import SPLIT_NAMES
 from hdf5_helper.labels import known
-from hdf5_helper.order import Indices, Order
-from hdf5_helper.reader import HDF5Reader
+from hdf5_helper.reading.order import Indices, Order
+from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.storage.file_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -168,7 +168,7 @@ class HDF5Generator:
         Each iteration of it begins where the generator stands now and ends after `epochs`; `state` does not follow it,
         since tf.data reads ahead.
         """
-        from hdf5_helper.pipeline import dataset
+        from hdf5_helper.reading.pipeline import dataset
 
         return dataset(self)
 

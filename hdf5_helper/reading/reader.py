@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
-from hdf5_helper.opening import open_sealed
-from hdf5_helper.packed_index import PackedIndex
-from hdf5_helper.stored_images import EncodedImages, RawImages, StoredImages, Verifier
+from hdf5_helper.reading.packed_index import PackedIndex
+from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.opening import open_sealed
 
 Size = tuple[int, int]
 

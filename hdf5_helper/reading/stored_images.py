@@ -7,13 +7,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper import file_format as names
 from hdf5_helper.decode import decode
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.file_format import path_text
 from hdf5_helper.fit import fit
-from hdf5_helper.opening import SealedFile
-from hdf5_helper.positional import Buffer
+from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_format import path_text
+from hdf5_helper.storage.opening import SealedFile
+from hdf5_helper.storage.positional import Buffer
 
 Pixels = NDArray[np.uint8]
 

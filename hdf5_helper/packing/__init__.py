@@ -1,0 +1,1 @@
+"""From a tree of images to one sealed HDF5 file."""

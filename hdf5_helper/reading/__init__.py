@@ -1,0 +1,1 @@
+"""From a sealed HDF5 file to batches."""
