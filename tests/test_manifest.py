@@ -1,11 +1,22 @@
 """Manifests: what is read from the columns of a CSV file."""
 
+import os
+import re
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from trees import manifest, plant, write
 
 from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.packer import pack
+from hdf5_helper.packing.survey import survey_sources
+from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.sources import read_source
-from hdf5_helper.sources.records import Listing, Record
+from hdf5_helper.sources.manifest_paths import Inside
+from hdf5_helper.sources.records import Listing, Record, RejectedError
 from hdf5_helper.sources.source_options import SourceOptions
 
 
@@ -177,3 +188,137 @@ def test_images_that_a_manifest_does_not_list_are_counted_as_ignored(tmp_path):
     write(tmp_path, "notes.txt", b"x")
     listing = read_source(manifest(tmp_path, ROWS))
     assert ([record.path for record in listing.records], listing.ignored) == (["i/a.jpg", "i/b.jpg"], 3)
+
+
+def csv_of(root, *rows: bytes, name: str = "manifest.csv", header: bytes = b"path,gender"):
+    return write(root, name, b"\n".join([header, *rows, b""]))
+
+
+def test_a_path_that_leaves_the_folder_is_a_reject(tmp_path):
+    root = tmp_path / "t"
+    plant(tmp_path, ["t/a.jpg", "out.jpg", "t/deep/b.jpg"])
+    absolute = f"{tmp_path}/out.jpg"
+    csv_of(
+        root,
+        *(b"../out.jpg,f", b"deep/../../out.jpg,f", b"..,f", f"{absolute},f".encode()),
+        *(b"deep/../a.jpg,f", f"{root}/deep/b.jpg,m".encode()),
+    )
+    listing = read_source(root)
+    assert facts(listing) == [("a.jpg", {"gender": 1}, None), ("deep/b.jpg", {"gender": 0}, None)]
+    reason = f"lies outside {root}, expected the manifest in a folder above its images"
+    assert listing.rejects == tuple((path, reason) for path in ("../out.jpg", "deep/../../out.jpg", "..", absolute))
+
+
+def test_an_absolute_path_may_lead_through_a_link_to_the_folder(tmp_path, monkeypatch):
+    plant(tmp_path / "real", ["a.jpg", "b.jpg"])
+    (tmp_path / "link").symlink_to("real")
+    csv_of(tmp_path / "real", f"{tmp_path}/real/a.jpg,f".encode(), f"{tmp_path}/link/b.jpg,m".encode())
+    assert [record.path for record in read_source(tmp_path / "link").records] == ["a.jpg", "b.jpg"]
+    monkeypatch.chdir(tmp_path / "real")
+    assert [record.path for record in read_source(Path()).records] == ["a.jpg"]
+
+
+def test_one_image_under_several_spellings_is_listed_more_than_once(tmp_path):
+    plant(tmp_path, ["d/a.jpg"])
+    csv_of(tmp_path, b"d/a.jpg,f", b"./d//a.jpg,f", b"d/../d/a.jpg,f", f"{tmp_path}/d/a.jpg,f".encode(), b"d\\a.jpg,m")
+    listing = read_source(tmp_path)
+    assert facts(listing) == [("d/a.jpg", {"gender": 1}, None)]
+    assert listing.rejects == (("d/a.jpg", "is listed more than once; the first line counts"),) * 4
+
+
+ODD_NAMES = [
+    b"a b.jpg",
+    b"caf\xe9.jpg",
+    b"two\nlines.jpg",
+    b'comma, quote".jpg',
+    b" before.jpg",
+    b"after.jpg ",
+    b"c\\d.jpg",
+]
+
+
+def odd_tree(root):
+    """Images of odd names, listed in a manifest with one quoted path a line."""
+    [image] = [file.read_bytes() for file in plant(root, ["x.jpg"]).iterdir()]
+    for name in ODD_NAMES:
+        with open(os.fsencode(root) + b"/" + name, "wb") as file:
+            file.write(image)
+    csv_of(root, *(b'"' + name.replace(b'"', b'""') + b'",f' for name in ODD_NAMES))
+    return root
+
+
+def test_names_with_blanks_newlines_quotes_backslashes_and_bytes_that_are_no_utf_8_are_kept(tmp_path):
+    listing = read_source(odd_tree(tmp_path))
+    assert [os.fsencode(record.path) for record in listing.records] == sorted(ODD_NAMES)
+    assert (listing.rejects, listing.ignored) == ((), 1)
+
+
+def test_odd_names_come_back_from_the_packed_file(tmp_path):
+    pack([odd_tree(tmp_path / "t")], tmp_path / "a.h5")
+    with HDF5Reader(tmp_path / "a.h5") as reader:
+        assert sorted(map(os.fsencode, reader.paths)) == sorted(ODD_NAMES)
+
+
+def test_class_names_that_are_no_utf_8_come_back_from_the_packed_file(tmp_path):
+    plant(tmp_path / "t", ["a.jpg", "b.jpg"])
+    csv_of(tmp_path / "t", b"a.jpg,f\xf6hlich", b'b.jpg,"two\nlines"', header=b"path,mood")
+    pack([tmp_path / "t"], tmp_path / "a.h5")
+    with HDF5Reader(tmp_path / "a.h5") as reader:
+        names = reader.class_names("mood")
+        assert {path: names[value] for path, value in zip(reader.paths, reader.labels("mood"), strict=True)} == {
+            "a.jpg": "f\udcf6hlich",
+            "b.jpg": "two\nlines",
+        }
+
+
+def test_a_row_without_a_path_or_with_a_nul_byte_is_a_reject(tmp_path):
+    plant(tmp_path, ["a.jpg"])
+    csv_of(tmp_path, b"a.jpg,f", b",m", b"x\0.jpg,m", b'" ",m')
+    listing = read_source(tmp_path)
+    assert listing.rejects == (("line 3", "has no path"), (" ", "has no path"))
+    rejects = dict(survey_sources([tmp_path], PackOptions()).rejects)
+    assert rejects["x\0.jpg"].startswith("cannot be read: ")
+
+
+def test_blanks_around_values_do_not_count(tmp_path):
+    plant(tmp_path, ["a.jpg"])
+    csv_of(tmp_path, b" a.jpg , female ", header=b" path , gender ")
+    assert facts(read_source(tmp_path)) == [("a.jpg", {"gender": 1}, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b'path,gender\na.jpg,"' + b"x" * 200_000, "line 2 is no row of a table: field larger than field limit"),
+        ("path,gender\na.jpg,f\n".encode("utf-16"), "is UTF-16, expected UTF-8"),
+        (b"", "has no column 'path', expected one, or --columns path=NAME with one of "),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_one_sentence(tmp_path, text, sentence):
+    plant(tmp_path, ["a.jpg"])
+    file = write(tmp_path, "manifest.csv", text)
+    with pytest.raises(FacetError, match=re.escape(f"{file}: {sentence}")):
+        read_source(tmp_path)
+
+
+def test_a_file_named_manifest_counts_before_what_the_images_look_like(tmp_path):
+    plant(tmp_path, ["25/111/a.jpg", "25/112/b.jpg"])
+    assert read_source(tmp_path).layout == "afad"
+    csv_of(tmp_path, b"25/111/a.jpg,f", name="other.csv")
+    assert read_source(tmp_path).layout == "afad"
+    csv_of(tmp_path, b"25/111/a.jpg,f")
+    assert facts(read_source(tmp_path)) == [("25/111/a.jpg", {"gender": 1}, None)]
+
+
+@given(st.lists(st.sampled_from(["a", "b.jpg", ".", "..", "/", "\\", " ", "\n", "\udce9"]), max_size=12).map("".join))
+def test_a_path_of_a_manifest_stays_inside_or_is_refused(written):
+    inside = Inside(Path("/nowhere/faces"))
+    try:
+        path = inside.path(written)
+    except RejectedError as reason:
+        assert str(reason).startswith(("has no path", "lies outside /nowhere/faces, "))  # noqa: PT017 - either will do
+        assert not written.strip() or ".." in written or written.strip()[0] in "/\\"
+    else:
+        assert not path.startswith("/")
+        assert path == "." or not {"", ".", ".."} & set(path.split("/"))
+        assert inside.path(f"/nowhere/faces/{path.strip()}") == inside.path(path) == path.strip()

@@ -9,7 +9,7 @@ from trees import plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.options import PackOptions, SourceOptions
-from hdf5_helper.packing.survey import survey_source
+from hdf5_helper.packing.survey import survey_sources
 from hdf5_helper.sources import read_source
 from hdf5_helper.sources.records import Listing
 from hdf5_helper.sources.tree import list_tree
@@ -163,6 +163,8 @@ def test_a_tree_of_which_only_a_part_looks_like_a_layout_is_asked_about(tmp_path
         (SourceOptions(label_name="mood"), "manifest", "folders"),
         (SourceOptions(value_map={"gender": {"W": "f"}}), "afad", "manifest or folders"),
         (SourceOptions(label_name="mood"), "agegender", "folders"),
+        (SourceOptions(faces="coarse"), "utkface", "adience"),
+        (SourceOptions(groups=("race",)), "celeba", "manifest"),
     ],
 )
 def test_an_option_that_a_layout_has_no_use_for_is_refused(sample_tree, options, layout, others):
@@ -228,11 +230,38 @@ def test_linked_class_folders_are_followed(tmp_path):
     assert [record.path for record in read_source(tmp_path / "tree").records] == ["man/a.jpg", "woman/b.jpg"]
 
 
+def test_a_folder_keeps_its_own_name_whatever_links_lead_to_it(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/deep/b.jpg"])
+    (tmp_path / "a-link").symlink_to("man")
+    (tmp_path / "man" / "b-link").symlink_to("../woman/deep")
+    assert list_tree(tmp_path).files == ("man/a.jpg", "woman/deep/b.jpg")
+
+
+def test_folders_that_link_to_each_other_are_each_entered_once(tmp_path):
+    plant(tmp_path, ["man/a.jpg", "woman/b.jpg"])
+    (tmp_path / "man" / "woman").symlink_to("../woman")
+    (tmp_path / "woman" / "man").symlink_to("../man")
+    (tmp_path / "x").symlink_to("y")
+    (tmp_path / "y").symlink_to("x")
+    (tmp_path / "gone").symlink_to("nowhere")
+    assert list_tree(tmp_path).files == ("gone", "man/a.jpg", "woman/b.jpg", "x", "y")
+
+
+def test_a_link_upwards_brings_in_nothing_from_beside_the_tree(tmp_path):
+    plant(tmp_path, ["tree/man/a.jpg", "tree/woman/b.jpg", "beside/c.jpg"])
+    (tmp_path / "tree" / "up").symlink_to("..")
+    (tmp_path / "tree" / "man" / "far-up").symlink_to("/")
+    (tmp_path / "link").symlink_to("tree")
+    for root in (tmp_path / "tree", tmp_path / "link"):
+        assert list_tree(root).files == ("man/a.jpg", "woman/b.jpg")
+
+
 class WithoutInode:
     """An entry of a folder as Windows gives it: its stat knows no inode and no device."""
 
     def __init__(self, entry: os.DirEntry[str]) -> None:
-        self.name, self.path, self.is_dir = entry.name, entry.path, entry.is_dir
+        self.name, self.path = entry.name, entry.path
+        self.is_dir, self.is_symlink = entry.is_dir, entry.is_symlink
 
     def stat(self) -> os.stat_result:
         return os.stat_result([0] * 10)
@@ -249,7 +278,7 @@ def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path):
     plant(tmp_path, ["man/a.jpg", "woman/b.jpg"])
     (tmp_path / "man" / "x.png").symlink_to("x.png")
     assert list_tree(tmp_path).images == ("man/a.jpg", "man/x.png", "woman/b.jpg")
-    rejects = survey_source(tmp_path, PackOptions()).rejects
+    rejects = survey_sources([tmp_path], PackOptions()).rejects
     assert rejects == (("man/x.png", f"cannot be read: {os.strerror(errno.ELOOP)}"),)
 
 
@@ -265,19 +294,11 @@ def test_paths_that_are_no_utf_8_are_kept(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("layout", ["adience", "celeba", "utkface"])
-def test_layouts_of_later_versions_are_recognised_and_refused(sample_tree, layout):
-    tree = sample_tree(layout, count=30)
-    for asked in ("auto", layout):
-        with pytest.raises(FacetError, match=f"layout {layout} is not read by this version"):
-            read_source(tree, asked)
-
-
-@pytest.mark.parametrize("layout", ["afad", "agegender", "folders", "manifest"])
-def test_auto_recognises_the_drawn_trees_even_with_mess(sample_tree, layout):
-    listing = read_source(sample_tree(layout, count=60, mess=True))
-    assert listing.layout == layout
-    assert len(listing.records) >= 55
+def test_a_folder_of_many_sets_is_asked_about_and_not_taken_for_one_of_them(sample_tree, tmp_path):
+    for layout in ("afad", "agegender", "adience", "celeba", "utkface"):
+        (tmp_path / layout).symlink_to(sample_tree(layout, 40))
+    with pytest.raises(FacetError, match=r"40 of 200 images look like layout agegender .* the others do not"):
+        read_source(tmp_path)
 
 
 def test_a_tree_that_nobody_knows_is_one_sentence(tmp_path):

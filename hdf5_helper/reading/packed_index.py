@@ -58,8 +58,9 @@ class PackedIndex:
         return self._column(self._named(names.LABELS, name))
 
     def class_names(self, label: str) -> tuple[str, ...]:
-        """Gives the class names of a label by number; none for age."""
-        return self._names_attribute(self._named(names.LABELS, label), names.CLASS_NAMES)
+        """Gives the class names of a label by number, the names of the columns of `attributes`; none for age."""
+        attribute = names.NAMES if label == "attributes" else names.CLASS_NAMES
+        return self._names_attribute(self._named(names.LABELS, label), attribute)
 
     @property
     def groups(self) -> tuple[str, ...]:

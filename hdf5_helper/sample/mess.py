@@ -44,6 +44,10 @@ def _with_blank(place: PurePosixPath) -> PurePosixPath:
     return place.with_name(place.name.replace(".jpg", " .jpg", 1))
 
 
+def _without_dot(place: PurePosixPath) -> PurePosixPath:
+    return place.with_name(place.name.replace(".jpg", "jpg", 1))
+
+
 @dataclass(frozen=True)
 class Flaw:
     """One odd image of a tree.
@@ -94,13 +98,26 @@ _COMMON = (
 _MISSING = Flaw("named in the label files, and not there", missing=True)
 
 #: Pairs of age and gender as Adience's own fold files have them, beside the proper ones.
-_ODD_ROWS = (("(25, 23)", "f"), ("(38, 42)", "m"), ("35", "f"), ("None", "m"), ("(4, 6)", "u"), ("(0, 2)", ""))
+_ODD_ROWS = (
+    ("(25, 23)", "f"),
+    ("(38, 42)", "m"),
+    ("35", "f"),
+    ("None", "m"),
+    ("(4, 6)", "u"),
+    ("(0, 2)", ""),
+    ("(38, 48)", "m"),
+    ("None", ""),
+)
 
 _OF_LAYOUT: dict[str, tuple[Flaw, ...]] = {
     "afad": (Flaw("a gender code that does not exist", moved=_code_113),),
     "adience": (*(Flaw(f"age {a!r}, gender {g!r} in the fold file", odd_row=(a, g)) for a, g in _ODD_ROWS), _MISSING),
     "celeba": (_MISSING,),
-    "utkface": (Flaw("a name without race", moved=_without_race), Flaw("a name with a blank", moved=_with_blank)),
+    "utkface": (
+        Flaw("a name without race", moved=_without_race),
+        Flaw("a name with a blank", moved=_with_blank),
+        Flaw("a name without a dot before jpg", moved=_without_dot),
+    ),
     "manifest": (Flaw("a row without age and with another word for gender", odd_row=("", "n/a")), _MISSING),
 }
 

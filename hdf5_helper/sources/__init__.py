@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.sources import afad, agegender, folders, later, manifest
+from hdf5_helper.sources import adience, afad, agegender, celeba, folders, manifest, utkface
 from hdf5_helper.sources.records import Listing
 from hdf5_helper.sources.source_options import SourceOptions
 from hdf5_helper.sources.tree import Tree, list_tree
@@ -36,9 +36,9 @@ class Layout:
 LAYOUTS = {
     "agegender": Layout(agegender.recognise, agegender.read, matching=agegender.matching),
     "afad": Layout(afad.recognise, afad.read, matching=afad.matching),
-    "adience": Layout(later.recognise_adience, later.refuse("adience")),
-    "celeba": Layout(later.recognise_celeba, later.refuse("celeba")),
-    "utkface": Layout(later.recognise_utkface, later.refuse("utkface")),
+    "adience": Layout(adience.recognise, adience.read, frozenset({"--faces"}), adience.matching),
+    "celeba": Layout(celeba.recognise, celeba.read, matching=celeba.matching),
+    "utkface": Layout(utkface.recognise, utkface.read, matching=utkface.matching),
     "manifest": Layout(manifest.recognise, manifest.read, frozenset({"--map", "--columns", "--groups"})),
     "folders": Layout(folders.recognise, folders.read, frozenset({"--label-name", "--map"})),
 }
@@ -68,6 +68,8 @@ def read_source(root: Path, layout: str = "auto", options: SourceOptions | None 
 
 
 def _recognise(tree: Tree) -> tuple[str, str]:
+    if manifest.NAME in tree.files:  # whoever writes one means it, whatever the images beside it look like
+        return "manifest", manifest.NAME
     for name, layout in LAYOUTS.items():
         if seen := layout.recognise(tree):
             if name == "folders":

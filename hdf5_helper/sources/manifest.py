@@ -1,16 +1,29 @@
 """A CSV file with a `path` column and label columns."""
 
-import csv
-import io
 import os
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.sources.columns import Columns, Row, choose_columns
+from hdf5_helper.sources.manifest_paths import Inside
 from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, Rejects
 from hdf5_helper.sources.source_options import SourceOptions
+from hdf5_helper.sources.tables import NumberedRow, read_text, separated_rows
 from hdf5_helper.sources.tree import Tree
 from hdf5_helper.sources.values import SPLIT_WORDS, age_labels, read_age, read_age_group, read_gender
+
+#: A file of this name is the manifest, whatever other CSV files there are.
+NAME = "manifest.csv"
+
+
+class _Nowhere(NamedTuple):
+    """A row without an image in the folder: what it has for a path, and the reason."""
+
+    written: str
+    reason: str
 
 
 def recognise(tree: Tree) -> str | None:
@@ -30,56 +43,77 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
     found = _candidates(tree)
     if len(found) != 1:
         raise FacetError(f"{tree.root}: {len(found)} CSV files, expected one, or the CSV file itself as the source")
-    file = tree.root / found[0]
-    rows, header = _table(file)
-    columns = choose_columns(file, header, rows, options)
-    paths = [_relative(tree.root, row[columns.roles["path"]]) for row in rows]
-    records, rejects = _collect(paths, rows, columns, options)
+    table = _table(tree.root / found[0])
+    columns = choose_columns(tree.root / found[0], table.header, table.rows, options)
+    paths = _paths(tree.root, table, columns.roles["path"])
+    records, rejects = _collect(paths, table.rows, columns, options)
     official = "split" in columns.roles or "fold" in columns.roles
-    ignored = len(set(tree.files) - {found[0], *paths})
+    ignored = len(set(tree.files) - {found[0], *(str(path) for path in paths)})
     return Listing("manifest", records, rejects, ignored, columns.sentences(), official=official)
 
 
 def _candidates(tree: Tree) -> list[str]:
     top = [name for name in tree.files if "/" not in name and name.lower().endswith(".csv")]
-    return ["manifest.csv"] if "manifest.csv" in top else top
+    return [NAME] if NAME in top else top
 
 
-def _table(file: Path) -> tuple[list[dict[str, str]], list[str]]:
-    text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-    header = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
-    try:
-        return [
-            {name: (value or "").strip() for name, value in row.items() if name is not None} for row in reader
-        ], header
-    except csv.Error as error:
-        raise FacetError(f"{file}: line {reader.line_num} is no CSV: {error}") from None
+@dataclass(frozen=True)
+class _Table:
+    """A CSV file.
+
+    Attributes:
+        header: names of the columns.
+        rows: values by column, without blanks around them.
+        written: the same rows as they are written.
+    """
+
+    header: list[str]
+    rows: list[Row]
+    written: list[NumberedRow]
+
+
+def _table(file: Path) -> _Table:
+    first = read_text(file).partition("\n")[0]
+    lines = separated_rows(file, max(",;\t", key=first.count))
+    header = [name.strip() for name in next(lines, (1, []))[1]]
+    written = list(lines)
+    return _Table(header, [_row(header, values) for _line, values in written], written)
+
+
+def _row(header: list[str], values: list[str]) -> Row:
+    return dict(zip_longest(header, map(str.strip, values[: len(header)]), fillvalue=""))
+
+
+def _paths(root: Path, table: _Table, column: str) -> list[str | _Nowhere]:
+    """Gives where each row's image lies in the folder, or why it does not."""
+    place = table.header.index(column)
+    inside = Inside(root)
+    paths: list[str | _Nowhere] = []
+    for line, values in table.written:
+        written = values[place] if place < len(values) else ""
+        try:
+            paths.append(inside.path(written))
+        except RejectedError as reason:
+            paths.append(_Nowhere(written or f"line {line}", str(reason)))
+    return paths
 
 
 def _collect(
-    paths: list[str], rows: list[dict[str, str]], columns: Columns, options: SourceOptions
+    paths: list[str | _Nowhere], rows: list[Row], columns: Columns, options: SourceOptions
 ) -> tuple[tuple[Record, ...], Rejects]:
     records: dict[str, Record] = {}
     rejects: list[tuple[str, str]] = []
     for path, row in zip(paths, rows, strict=True):
-        if path in records:
+        if isinstance(path, _Nowhere):
+            rejects.append(path)
+        elif path in records:
             rejects.append((path, "is listed more than once; the first line counts"))
-            continue
-        try:
-            records[path] = _record(path, row, columns, options)
-        except RejectedError as reason:
-            rejects.append((path, str(reason)))
+        else:
+            try:
+                records[path] = _record(path, row, columns, options)
+            except RejectedError as reason:
+                rejects.append((path, str(reason)))
     return tuple(records[path] for path in sorted(records, key=os.fsencode)), tuple(rejects)
-
-
-def _relative(root: Path, path: str) -> str:
-    if not Path(path).is_absolute():
-        return str(PurePosixPath(path.replace("\\", "/")))
-    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def _record(path: str, row: Row, columns: Columns, options: SourceOptions) -> Record:

@@ -48,11 +48,13 @@ class Listing:
         layout: name of the layout.
         records: in the order of their paths.
         rejects: (path, reason) of images that are no records.
-        ignored: number of files that are no images.
+        ignored: number of files that are no images, and of images that the source's own labels say nothing of.
         sentences: what the user should know about how the source was read.
         official: the source brings its own split.
+        split_name: what its own split is called.
         validation_share: part of the official train split's subjects that become validation (0: it is complete).
         attribute_names: what the values of the label `attributes` are, where records have it.
+        class_names: classes by dset name (`labels/NAME`, `groups/NAME`) whose numbers are given: these come first.
     """
 
     layout: str
@@ -61,8 +63,10 @@ class Listing:
     ignored: int = 0
     sentences: tuple[str, ...] = ()
     official: bool = False
+    split_name: str = "official"
     validation_share: float = 0.0
     attribute_names: tuple[str, ...] = ()
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def collect(paths: Iterable[str], read: Callable[[str], Record]) -> tuple[tuple[Record, ...], Rejects]:

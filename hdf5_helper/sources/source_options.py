@@ -4,10 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hdf5_helper.errors import FacetError
+from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import RESERVED_LABELS
 
 _NAME = re.compile(r"[\w-][\w.-]*")
+
+#: Which faces of Adience there are: `aligned/`, tilted upright, and `faces/`, larger and as they were.
+FACES = ("aligned", "coarse")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class SourceOptions:
             raise FacetError(f"--label-name {self.label_name!r}: this name has a meaning of its own, expected another")
         if "attributes" in map(str.lower, self.columns):
             raise FacetError("--columns attributes: a manifest cannot give this label, expected another name")
+        if self.faces is not None and self.faces not in FACES:
+            raise FacetError(f"--faces {self.faces!r}: {did_you_mean(self.faces, FACES)}")
 
     def given(self) -> tuple[str, ...]:
         """Gives the options that were asked for, as the command line writes them."""
@@ -47,6 +52,7 @@ class SourceOptions:
             "--map": self.value_map,
             "--columns": self.columns,
             "--groups": self.groups,
+            "--faces": self.faces is not None,
         }
         return tuple(option for option, value in values.items() if value)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,17 @@ class Tree:
         return len(self.files) - len(self.images)
 
 
+def file_name(path: str) -> str:
+    """Gives the last part of a path of a tree."""
+    return path.rpartition("/")[2]
+
+
+def stem(path: str) -> str:
+    """Gives the last part without its suffix."""
+    name = file_name(path)
+    return name.rpartition(".")[0] or name
+
+
 def list_tree(source: Path) -> Tree:
     """Lists the files under `source`, or takes `source` itself where it is a file.
 
@@ -47,18 +59,30 @@ def list_tree(source: Path) -> Tree:
 
 
 def _walk(root: Path) -> list[str]:
+    """Gives the files below `root`; a folder that links lead to too is entered under its own name."""
     found: list[str] = []
-    entered = {_identity(root)}
-    folders = deque([""])
-    while folders:
-        below = folders.popleft()
+    entered = _ancestors(root)
+    folders, links = deque([""]), deque[str]()
+    while folders or links:
+        below = (folders or links).popleft()
+        if (identity := _identity(root / below)) in entered:
+            continue
+        entered.add(identity)
         for entry in _entries(root / below):
             name = f"{below}/{entry.name}" if below else entry.name
-            if not _is_folder(entry):
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append(name)
+            else:
                 found.append(name)
-            elif (identity := _identity(root / name)) not in entered:
-                entered.add(identity)
-                folders.append(name)
+    return found
+
+
+def _ancestors(root: Path) -> set[tuple[int, int]]:
+    """Gives the folders above `root`: a link to one of them leads back to `root`, by way of everything else there."""
+    found: set[tuple[int, int]] = set()
+    for folder in root.resolve().parents:
+        with suppress(OSError):  # above the folder of this process there may be some that it must not see
+            found.add(_identity(folder))
     return found
 
 
