@@ -20,6 +20,14 @@ def free_bytes(target: Path) -> int:
     return shutil.disk_usage(target.parent).free
 
 
+def taken_bytes(path: Path) -> int:
+    """Gives the bytes that `path` takes on its disk, 0 where there is none or the system does not say."""
+    try:
+        return getattr(path.stat(), "st_blocks", 0) * 512  # POSIX counts in units of 512 bytes
+    except FileNotFoundError:
+        return 0
+
+
 def check_space(needed: int, target: Path, what: str = "") -> None:
     """Refuses to begin what will not fit; `what` says who needs the space."""
     free = free_bytes(target)

@@ -12,12 +12,14 @@ import click
 COMMANDS = {
     "sample": ("sample", "Draw a tree of simple faces to try things on."),
     "pack": ("pack", "Pack a tree of labelled images into one HDF5 file."),
+    "repack": ("repack", "Make one new packed file of one or several."),
     "inspect": ("inspect", "Say what is in an HDF5 file."),
     "doctor": ("doctor", "Say what this machine offers."),
     "train": ("train", "Train a model on an HDF5 file, or resume a run."),
     "evaluate": ("evaluate", "Measure a run or a model on a split."),
     "predict": ("predict", "Classify pictures with a run or a model."),
     "export": ("export", "Write a frozen .pb graph for other programs."),
+    "benchmark": ("benchmark", "Measure Facet beside what a user would pick instead."),
 }
 
 _NO_SPACE = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "disk quota exceeded"}

@@ -1,6 +1,5 @@
 """`facet pack`: a tree of labelled images into one HDF5 file."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +7,10 @@ import click
 
 from scripts.console import Console
 from scripts.native_logs import quiet_native_logs
+from scripts.packing import carry_out
 
 if TYPE_CHECKING:
-    from hdf5_helper.packing.packer import PackOptions, PackPlan, PackReport
+    from hdf5_helper.packing.packer import PackOptions
 
 _SOURCE = click.Path(path_type=Path)
 
@@ -18,7 +18,12 @@ _SOURCE = click.Path(path_type=Path)
 @click.command()
 @click.argument("sources", metavar="SOURCE", nargs=-1, required=True, type=_SOURCE)
 @click.argument("target", metavar="FILE.h5", type=_SOURCE)
-@click.option("--layout", default="auto", metavar="NAME", help="afad, agegender, folders or manifest.  [auto]")
+@click.option(
+    "--layout",
+    default="auto",
+    metavar="NAME",
+    help="afad, agegender, adience, celeba, utkface, folders or manifest.  [auto]",
+)
 @click.option("--storage", default="encoded", metavar="encoded|raw", help="Image files as they are, or pixels.")
 @click.option("--image-size", metavar="150|218x178", help="Raw: size of the pixels.  [150]  Encoded: readers' default.")
 @click.option("--fit", default="stretch", metavar="stretch|crop|pad", help="How other shapes come to the size.")
@@ -34,7 +39,12 @@ _SOURCE = click.Path(path_type=Path)
 @click.option("--map", "maps", multiple=True, metavar="gender:W=female,M=male", help="What written labels mean.")
 @click.option("--columns", metavar="path=file,age=AGE", help="Columns of a manifest by role or label.")
 @click.option("--groups", metavar="race,camera", help="Columns of a manifest for evaluation by group, never targets.")
-@click.option("--workers", type=int, metavar="N", help="Threads.  [one a core]")
+@click.option("--faces", metavar="aligned|coarse", help="Which faces of Adience.  [aligned where they are there]")
+@click.option("--max-size", type=int, metavar="512", help="Encoded: shrink and encode anew what has a longer side.")
+@click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core]")
+@click.option(
+    "--executor", default="threads", metavar="processes|threads|dask://HOST:PORT", help="Where the work is done."
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE.h5.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
@@ -42,25 +52,22 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
     """Pack the labelled images under SOURCE into FILE.h5.
 
     The layout of the tree is recognised, or named by --layout. Images that cannot be packed are listed in
-    FILE.h5.rejects.csv. FILE.h5 is complete or does not exist.
+    FILE.h5.rejects.csv. FILE.h5 is complete or does not exist; where packing was interrupted, the same command goes on.
+    Several sources become one file, in which paths begin with the source's name.
 
     \b
     Example:
       facet pack faces faces.h5
       facet pack AFAD-Full afad.h5 --storage raw --image-size 150 --split 0.7,0.1,0.2
+      facet pack AFAD-Full celeba both.h5 --max-size 512
       facet pack faces.csv faces.h5 --columns path=file,gender=sex --map gender:W=female,M=male --groups camera
     """
     quiet_native_logs()  # libjpeg and libpng print about every damaged image
-    from hdf5_helper.packing.packer import plan_pack, write_pack
+    from hdf5_helper.packing.packer import plan_pack
 
     with Console(as_json=as_json) as console:
-        plan = plan_pack(sources, target, _options(**values))
-        for sentence in plan.sentences():
-            console.say(sentence)
-        if dry_run:
-            _show_plan(console, plan)
-            return
-        _show_report(console, write_pack(plan, progress=console))
+        plan = plan_pack(sources, target, _options(**values), progress=console)
+        carry_out(console, plan, dry_run=dry_run)
 
 
 def _options(
@@ -77,19 +84,3 @@ def _options(
         groups=parse_groups(groups),
         **values,
     )
-
-
-def _show_plan(console: Console, plan: "PackPlan") -> None:
-    if console.as_json:
-        console.result(plan.summary())
-    else:
-        console.say("Nothing was written: --dry-run")
-
-
-def _show_report(console: Console, report: "PackReport") -> None:
-    if console.as_json:
-        console.result(report.summary())
-        return
-    for sentence in report.sentences():
-        console.say(sentence)
-    console.say(f"next: facet inspect {shlex.quote(str(report.path))}")

@@ -135,7 +135,6 @@ MISTAKES = {
     "{tree} {out} --split-by image": (
         "--split-by image: layout agegender brings its own split, expected --split with parts"
     ),
-    "{tree} {tree} {out}": "2 sources: this version packs one into a file, expected exactly one",
     "{tree} nowhere/a.h5": "nowhere/a.h5: no such folder as nowhere, expected an existing one",
     "{tree} {tree}": "{tree}: is a folder, expected the name of a file to write",
     "{tree}/combined/Thumbs.db {out}": (

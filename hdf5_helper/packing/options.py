@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
+from hdf5_helper.packing.executors import check_executor
+from hdf5_helper.packing.image_store import EncodedStore, ImageStore, RawStore
 from hdf5_helper.sources.source_options import SourceOptions
 from hdf5_helper.storage.file_format import STORAGES
 from hdf5_helper.storage.file_layout import Attribute
@@ -73,7 +75,10 @@ class PackOptions:
         value_map: what written values mean.
         columns: columns of a manifest.
         groups: columns of a manifest that are groups.
-        workers: threads; None for one a core. The file does not depend on it.
+        faces: which faces of Adience: `aligned` or `coarse`; None takes what is there.
+        max_size: encoded images whose longer side is larger are shrunk to it and encoded anew; None keeps all.
+        workers: how many; None for one a core, or all of a cluster's. The file does not depend on it.
+        executor: `threads`, `processes` or `dask://HOST:PORT`; the file does not depend on it.
         overwrite: replace an existing file.
         attributes: further root attributes.
     """
@@ -92,7 +97,10 @@ class PackOptions:
     value_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    faces: str | None = None
+    max_size: int | None = None
     workers: int | None = None
+    executor: str = "threads"
     overwrite: bool = False
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
@@ -108,12 +116,22 @@ class PackOptions:
             raise FacetError(f"--workers {self.workers}: expected at least 1")
         if self.storage == "raw" and self.image_size is None:
             object.__setattr__(self, "image_size", DEFAULT_RAW_SIZE)
+        if self.max_size is not None and (self.max_size < 1 or self.storage == "raw"):
+            found = "raw storage has --image-size instead" if self.storage == "raw" else "expected at least 1"
+            raise FacetError(f"--max-size {self.max_size}: {found}")
+        check_executor(self.executor)
         self.source_options()
         self.split_options()
 
+    def image_store(self) -> ImageStore:
+        """Gives how images are kept."""
+        if self.storage == "raw":
+            return RawStore(self.image_size or DEFAULT_RAW_SIZE, self.fit)
+        return EncodedStore(self.max_size)
+
     def source_options(self) -> SourceOptions:
         """Gives how labels are read."""
-        return SourceOptions(self.label_name, self.value_map, self.columns, self.groups)
+        return SourceOptions(self.label_name, self.value_map, self.columns, self.groups, self.faces)
 
     def split_options(self) -> SplitOptions:
         """Gives how examples are chosen and split."""

@@ -9,17 +9,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hdf5_helper.atomic import written_whole
-from hdf5_helper.disk import check_space, failures_as_sentences
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.atomic import sync_file, sync_folder
+from hdf5_helper.disk import check_space, failures_as_sentences, taken_bytes
 from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.executors import workers
+from hdf5_helper.packing.leftovers import held_journal, part_path, sweep, sweep_if_done
 from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.pack_plan import PackPlan
 from hdf5_helper.packing.plan import plan_file
 from hdf5_helper.packing.rejects import rejects_path, sorted_rejects, write_rejects
-from hdf5_helper.packing.survey import Survey, survey_source
-from hdf5_helper.packing.write_packed import write_packed, write_seal
+from hdf5_helper.packing.sealing import write_seal
+from hdf5_helper.packing.survey import Survey, survey_sources
+from hdf5_helper.packing.write_packed import Unsealed, write_packed
 from hdf5_helper.progress import Progress, Say, Silent, no_words
 from hdf5_helper.sources.records import Rejects
+from hdf5_helper.storage.seal import Seal
 from hdf5_helper.wording import bytes_text, count_text, counts_text
 
 __all__ = ["PackOptions", "PackPlan", "PackReport", "pack", "plan_pack", "write_pack"]
@@ -38,6 +45,8 @@ class PackReport:
         labels: names of the labels.
         rejects: (path, reason) of images left out, in the order of paths.
         ignored: number of files that are no images.
+        found: number of images that an interrupted pack had left.
+        in_several_sources: number of images that are, byte for byte, in more than one source.
         bytes: size of the file.
         seconds: time taken.
         images_digest: hexadecimal; another label or split keeps it as long as the rows keep their order.
@@ -52,6 +61,8 @@ class PackReport:
     labels: tuple[str, ...]
     rejects: Rejects
     ignored: int
+    found: int
+    in_several_sources: int
     bytes: int
     seconds: float
     images_digest: str
@@ -61,9 +72,15 @@ class PackReport:
         """What was done, for the user."""
         size = f"{bytes_text(self.bytes)} in {self.seconds:.1f} s"
         done = f"{self.path}: {count_text(self.examples, 'example')} ({counts_text(self.splits)}), {size}"
-        if not self.rejects:
-            return (done,)
-        return done, f"{count_text(len(self.rejects), 'image')} left out, with reasons: {rejects_path(self.path)}"
+        told = [done]
+        if self.found:
+            told.append(f"{count_text(self.found, 'image')} had been packed before the interruption")
+        if self.in_several_sources:
+            copies = count_text(self.in_several_sources, "image is", "images are")
+            told.append(f"warning: {copies} byte for byte in more than one source; all copies are kept")
+        if self.rejects:
+            told.append(f"{count_text(len(self.rejects), 'image')} left out, with reasons: {rejects_path(self.path)}")
+        return tuple(told)
 
     def summary(self) -> dict[str, Any]:
         """Gives the report as JSON values."""
@@ -79,10 +96,10 @@ def pack(
     say: Say = no_words,
     progress: Progress | None = None,
 ) -> PackReport:
-    """Packs a source into `target`.
+    """Packs sources into `target`; where the same pack was interrupted, it goes on.
 
     Args:
-        sources: exactly one folder, or manifest's CSV file.
+        sources: folders, or CSV files of manifests, at least one.
         target: the file to write; replaced only if `options.overwrite`.
         options: see PackOptions.
         say: takes sentences about what was found and will be done.
@@ -91,24 +108,27 @@ def pack(
     Raises:
         FacetError: nothing was written: no such source, nothing to pack, no space, an existing target.
     """
-    plan = plan_pack(sources, target, options or PackOptions())
+    plan = plan_pack(sources, target, options or PackOptions(), progress=progress)
     for sentence in plan.sentences():
         say(sentence)
     return write_pack(plan, progress=progress)
 
 
-def plan_pack(sources: Sequence[Path | str], target: Path | str, options: PackOptions) -> PackPlan:
-    """Surveys the source and checks the target, without writing anything; raises as `pack` does."""
-    if len(sources) != 1:
-        raise FacetError(f"{len(sources)} sources: this version packs one into a file, expected exactly one")
+def plan_pack(
+    sources: Sequence[Path | str], target: Path | str, options: PackOptions, *, progress: Progress | None = None
+) -> PackPlan:
+    """Surveys the sources and checks the target, without writing anything; raises as `pack` does."""
+    if not sources:
+        raise FacetError("no source: expected a folder of labelled images, or the CSV file of a manifest")
     check_target(Path(target), overwrite=options.overwrite)
-    return plan_survey(survey_source(Path(sources[0]), options), Path(target), options)
+    survey = survey_sources([Path(source) for source in sources], options, progress or Silent())
+    return plan_survey(survey, Path(target), options)
 
 
 def plan_survey(survey: Survey, target: Path, options: PackOptions) -> PackPlan:
     """Gives the plan for what is already surveyed, if there is space for it."""
-    plan = PackPlan(target, survey, options, plan_file(survey.rows, survey, options))
-    check_space(plan.file.needed_bytes, target)
+    plan = PackPlan(target, survey, options, plan_file(survey, options))
+    check_space(plan.file.needed_bytes - taken_bytes(part_path(target)), target)
     return plan
 
 
@@ -119,34 +139,58 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
         raise FacetError(f"{target}: is a folder, expected the name of a file to write")
     if target.exists() and not overwrite:
+        sweep_if_done(target)
         raise FacetError(f"{target}: exists already, expected a new name or --overwrite")
 
 
 def write_pack(plan: PackPlan, *, progress: Progress | None = None) -> PackReport:
     """Writes what was planned, and the list of rejects beside it; see `pack`."""
-    started, target, watcher = time.monotonic(), plan.target, progress or Silent()
-    with failures_as_sentences(target), written_whole(target) as part:
-        rows, bad = write_packed(part, plan, watcher)
+    started, watcher = time.monotonic(), progress or Silent()
+    options, target = plan.options, plan.target
+    with (
+        workers(options.executor, options.workers) as hands,
+        failures_as_sentences(target),
+        held_journal(plan) as journal,
+    ):
+        unsealed = write_packed(plan, journal, hands, watcher)
+        survey = replace(unsealed.survey, rejects=sorted_rejects((*plan.survey.rejects, *unsealed.bad)))
         watcher.start("sealing", 1)
-        sealed = write_seal(part)
+        sealed = write_seal(unsealed.path)
+        sync_file(unsealed.path)
         watcher.advance(1)
         watcher.stop()
-    rejects = sorted_rejects((*plan.survey.rejects, *bad))
-    # the list belongs to the file, so it is there only when the file is
-    with failures_as_sentences(rejects_path(target)):
-        write_rejects(target, rejects)
-    done = replace(plan.survey, rows=rows, rejects=rejects)
+        # the list belongs to the file, so a file is never without it
+        write_rejects(target, survey.rejects)
+        unsealed.path.replace(target)
+        sync_folder(target.parent)
+        sweep(target, journal)
+    return _report(plan, replace(unsealed, survey=survey), sealed, time.monotonic() - started)
+
+
+def _report(plan: PackPlan, done: Unsealed, sealed: Seal, seconds: float) -> PackReport:
+    survey = done.survey
     return PackReport(
-        path=target,
-        layout=done.layout,
+        path=plan.target,
+        layout=survey.layout,
         storage=plan.options.storage,
-        examples=len(rows),
-        splits=done.counts(),
-        labels=tuple(sorted({label for row in rows for label in row.record.labels})),
-        rejects=rejects,
-        ignored=done.ignored,
+        examples=len(survey.rows),
+        splits=survey.counts(),
+        labels=tuple(sorted({label for row in survey.rows for label in row.record.labels})),
+        rejects=survey.rejects,
+        ignored=survey.ignored,
+        found=done.found,
+        in_several_sources=_in_several(survey, done.checksums),
         bytes=sealed.file_size,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         images_digest=sealed.images_digest.hex(),
         index_digest=sealed.index_digest.hex(),
     )
+
+
+def _in_several(survey: Survey, checksums: NDArray[np.uint64]) -> int:
+    """Gives the number of different images that come from more than one source."""
+    if len(survey.origins) == 1:
+        return 0
+    pairs = np.unique(np.stack([checksums, np.array([row.origin for row in survey.rows], np.uint64)], 1), axis=0)
+    _images, sources = np.unique(pairs[:, 0], return_counts=True)
+    return int((sources > 1).sum())

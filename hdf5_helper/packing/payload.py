@@ -1,123 +1,185 @@
-"""Fills the laid-out file with images: each file is opened once, checked by decoding, and written at its place."""
+"""The work on one block of images: each file is opened once, checked by decoding, and written at its place.
 
+A block is work for any thread, process or machine that sees the image files and the file to write.
+"""
+
+import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper.decode import ENCODED_FORMATS, decode, exif_orientation, image_format
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
-from hdf5_helper.packing.laid_out import Facts, LaidOut
-from hdf5_helper.packing.survey import Row
-from hdf5_helper.progress import Progress
+from hdf5_helper.packing.image_store import Image, ImageStore
+from hdf5_helper.packing.journal import BlockRecord, first_line
 from hdf5_helper.sources.records import RejectedError
 from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.positional import Pieces, open_for_writing, read_pieces, write_pieces
 
-#: Rows of one task of the thread pool; the file does not depend on it.
-_TASK_ROWS = 64
-_LARGEST_SIDE = 65535  # height and width are uint16
+#: How the reason begins where the system, and not the image, is why there is none.
+UNREADABLE = "cannot be read: "
+
+# A pipe or a device that has taken the place of an image file must not be waited for
+_OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-class PayloadWriter:
-    """Writes images to their places in one open file, on many threads.
+class Original(Protocol):
+    """Where one image comes from."""
 
-    Args:
-        root: folder of the images.
-        file: where they go.
-        raw: (height, width) and fit of stored pixels, or None for encoded storage.
+    def read(self) -> Image:
+        """Gives an image file's bytes, or pixels; raises RejectedError where they cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file that must be as the survey saw it.
+
+    Attributes:
+        path: of the file.
+        size: its bytes.
+        mtime_ns: its time of modification in nanoseconds.
     """
 
-    def __init__(self, root: Path, file: LaidOut, raw: tuple[tuple[int, int], str] | None) -> None:
-        self.facts = Facts.empty(file.plan)
-        self._root, self._file, self._raw = root, file, raw
+    path: str
+    size: int
+    mtime_ns: int
 
-    def fill(self, workers: int, progress: Progress) -> dict[int, str]:
-        """Writes all images on `workers` threads; gives the reasons of those that are no examples, by row."""
-        count = len(self._file.plan.rows)
-        shares = [range(first, min(first + _TASK_ROWS, count)) for first in range(0, count, _TASK_ROWS)]
-        rejects: dict[int, str] = {}
-        progress.start("packing", count)
-        with ThreadPoolExecutor(workers, "facet-pack") as pool:
+    def read(self) -> bytes:
+        """See Original."""
+        try:
+            handle = os.open(self.path, _OPEN)
             try:
-                for task in as_completed([pool.submit(self._write_rows, share) for share in shares]):
-                    done, bad = task.result()
-                    rejects |= bad
-                    progress.advance(done)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        progress.stop()
-        return rejects
-
-    def _write_rows(self, rows: range) -> tuple[int, dict[int, str]]:
-        rejects: dict[int, str] = {}
-        for row in rows:
-            try:
-                data = self._prepare(row)
-            except RejectedError as reason:
-                rejects[row] = str(reason)
-                continue
-            self.facts.note(row, names.CHECKSUM, xxhash.xxh3_64_intdigest(data))
-            self._file.write_image(row, data)
-        return len(rows), rejects
-
-    def _prepare(self, row: int) -> bytes | memoryview:
-        """Reads and checks one image, notes its facts, and gives the bytes to store."""
-        planned = self._file.plan.rows[row]
-        data = read_unchanged(self._root / planned.record.path, planned)
-        if self._raw is None:
-            check_format(data)
-        orientation = exif_orientation(data)
-        pixels = decode_or_reject(data, orientation)
-        if self._raw is not None:
-            pixels = np.ascontiguousarray(fit(pixels, *self._raw))
-        self._note(row, pixels, orientation)
-        return data if self._raw is None else pixels.data.cast("B")
-
-    def _note(self, row: int, pixels: NDArray[np.uint8], orientation: int) -> None:
-        # cv2.mean adds uint8 exactly, so the means depend on nothing but the pixels
-        self.facts.note(row, names.CHANNEL_MEAN, cv2.mean(pixels)[:3])
-        self.facts.note(row, names.ENCODED_HEIGHT, pixels.shape[0])
-        self.facts.note(row, names.ENCODED_WIDTH, pixels.shape[1])
-        self.facts.note(row, names.ENCODED_ORIENTATION, orientation)
+                status = os.fstat(handle)
+                data = os.read(handle, self.size + 1) if stat.S_ISREG(status.st_mode) else b""
+                while data and len(data) < self.size and (more := os.read(handle, self.size - len(data))):
+                    data += more
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise RejectedError(f"{UNREADABLE}{error.strerror}") from None
+        if (status.st_size, status.st_mtime_ns, len(data)) != (self.size, self.mtime_ns, self.size):
+            raise RejectedError("has changed since the tree was listed")
+        return data
 
 
-def check_format(data: bytes) -> None:
-    """Rejects what encoded storage does not keep, by name."""
-    kind = image_format(data)
-    if kind not in ENCODED_FORMATS:
-        found = "is no image" if kind == "unknown" else f"is {kind}"
-        raise RejectedError(f"{found}, expected {', '.join(ENCODED_FORMATS)} (or --storage raw)")
+@dataclass(frozen=True)
+class Block:
+    """A run of rows whose images are written together.
 
-
-def decode_or_reject(data: bytes, orientation: int) -> NDArray[np.uint8]:
-    """Gives the upright pixels, uint8 (height, width, 3); rejects what cannot be decoded, and giants."""
-    try:
-        pixels = decode(data, orientation)
-    except FacetError as error:
-        raise RejectedError(str(error)) from None
-    if max(pixels.shape) > _LARGEST_SIDE:
-        raise RejectedError(f"has {pixels.shape[0]}×{pixels.shape[1]} pixels, expected sides up to {_LARGEST_SIDE:,}")
-    return pixels
-
-
-def read_unchanged(path: Path, row: Row) -> bytes:
-    """Reads a file that must have the size and time that the survey saw.
-
-    Raises:
-        RejectedError: it cannot be read, or has changed.
+    Attributes:
+        number: of the block.
+        originals: where its images come from.
+        starts: int64 (rows + 1,): image i has room for bytes [starts[i], starts[i + 1]) of the block.
+        file: the file to write.
+        pieces: where the block lies in it.
+        store: how images are kept.
+        journal: path of the journal.
+        begun: its first line.
     """
+
+    number: int
+    originals: Sequence[Original]
+    starts: NDArray[np.int64]
+    file: str
+    pieces: Pieces
+    store: ImageStore
+    journal: str
+    begun: bytes
+
+
+@dataclass(frozen=True)
+class WrittenBlock:
+    """A block whose inner pages are in the file and durable.
+
+    Attributes:
+        record: what is known of its images.
+        edges: (file offset, bytes) of the pages that it shares with its neighbours: these are left to one writer.
+    """
+
+    record: BlockRecord
+    edges: tuple[tuple[int, bytes], ...]
+
+
+def write_block(block: Block) -> WrittenBlock:
+    """Reads, checks and writes the images of a block; what is no image leaves its room empty."""
+    starts = block.starts.tolist()
+    content = bytearray(starts[-1])
+    facts: dict[str, list[Any]] = {name: [] for name in block.store.facts}
+    rejects: dict[int, str] = {}
+    for row, original in enumerate(block.originals):
+        try:
+            data, noted = block.store.keep(original.read())
+            content[starts[row] : starts[row] + len(data)] = data
+        except RejectedError as reason:
+            rejects[row], noted = str(reason), {}
+        for name, values in facts.items():
+            values.append(noted.get(name, _NOTHING[name]))
+    edges = _write_inner_pages(block, memoryview(content))
+    kinds = block.store.facts
+    return WrittenBlock(
+        BlockRecord(block.number, {n: np.array(values, kinds[n]) for n, values in facts.items()}, rejects), edges
+    )
+
+
+#: Facts of a row without an image.
+_NOTHING: Mapping[str, Any] = {
+    names.CHECKSUM: 0,
+    names.CHANNEL_MEAN: (0, 0, 0),
+    names.ENCODED_LENGTH: 0,
+    names.ENCODED_HEIGHT: 0,
+    names.ENCODED_WIDTH: 0,
+    names.ENCODED_ORIENTATION: 0,
+}
+
+
+def _write_inner_pages(block: Block, content: memoryview) -> tuple[tuple[int, bytes], ...]:
+    """Writes whole pages, makes them durable, and gives what lies before and behind them."""
+    inner: list[tuple[int, memoryview]] = []
+    edges: list[tuple[int, memoryview]] = []
+    for offset, data in _cut_at_edges(block.pieces, content):
+        whole = offset % names.PAGE == 0 and (offset + len(data)) % names.PAGE == 0
+        (inner if whole else edges).append((offset, data))
+    handle = open_for_writing(block.file)
     try:
-        with open(path, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            data = file.read(row.size + 1)
-    except OSError as error:
-        raise RejectedError(f"cannot be read: {error.strerror}") from None
-    if (status.st_size, status.st_mtime_ns, len(data)) != (row.size, row.mtime_ns, row.size):
-        raise RejectedError("has changed since the tree was listed")
-    return data
+        # the file is made anew after its journal: whoever finds this line has not opened a later pack's file
+        if first_line(block.journal) != block.begun:
+            raise FacetError(f"{block.file}: another pack of it has begun since, expected this one to be over")
+        for offset, data in inner:
+            write_pieces(handle, data, [(offset, len(data))])
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return tuple((offset, bytes(data)) for offset, data in edges)
+
+
+def _cut_at_edges(pieces: Pieces, content: memoryview) -> list[tuple[int, memoryview]]:
+    """Gives the content by (file offset, bytes), cut at the first and at the last border of pages in each piece."""
+    parts: list[tuple[int, memoryview]] = []
+    for offset, length in pieces:
+        data, content = content[:length], content[length:]
+        before = min(-offset % names.PAGE, length)
+        behind = (offset + length) % names.PAGE if length - before >= names.PAGE else length - before
+        cuts = (0, before, length - behind, length)
+        parts += [(offset + start, data[start:stop]) for start, stop in itertools.pairwise(cuts) if start < stop]
+    return parts
+
+
+def is_written(block: Block, record: BlockRecord) -> bool:
+    """Says whether the file holds the images that `record` speaks of: bytes are read and summed, nothing decoded."""
+    handle = open_for_writing(block.file)
+    try:
+        content = memoryview(read_pieces(handle, block.pieces))
+    finally:
+        os.close(handle)
+    starts = block.starts.tolist()
+    lengths = record.facts[names.ENCODED_LENGTH] if names.ENCODED_LENGTH in record.facts else np.diff(block.starts)
+    checksums = record.facts[names.CHECKSUM].tolist()
+    return all(
+        row in record.rejects or xxhash.xxh3_64_intdigest(content[start : start + length]) == checksum
+        for row, (start, length, checksum) in enumerate(zip(starts, lengths.tolist(), checksums, strict=False))
+    )

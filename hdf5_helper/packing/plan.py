@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.packing.options import DEFAULT_RAW_SIZE, PackOptions
-from hdf5_helper.packing.survey import Row, Survey
+from hdf5_helper.packing.image_store import RawStore
+from hdf5_helper.packing.options import PackOptions
+from hdf5_helper.packing.origin import Row
+from hdf5_helper.packing.survey import Survey
 from hdf5_helper.packing.table import Column, tabulate
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage import seal
 from hdf5_helper.storage.file_layout import Attribute, DsetPlan, needed_bytes
-
-#: Per-image facts that are known only when the image has been read.
-_FACTS = {names.CHECKSUM: np.uint64, names.CHANNEL_MEAN: np.float32}
-_ENCODED_FACTS = {names.ENCODED_HEIGHT: np.uint16, names.ENCODED_WIDTH: np.uint16, names.ENCODED_ORIENTATION: np.uint8}
 
 
 @dataclass(frozen=True)
@@ -44,28 +43,33 @@ class FilePlan:
         return needed_bytes(self.dsets, self.attributes)
 
 
-def plan_file(rows: tuple[Row, ...], survey: Survey, options: PackOptions) -> FilePlan:
-    """Gives the plan of a file with `rows`; it depends on nothing but these rows and what was asked for."""
-    columns = tabulate(rows)
-    count = len(rows)
-    if options.storage == "raw":
-        height, width = options.image_size or DEFAULT_RAW_SIZE
-        starts = np.arange(count + 1, dtype=np.int64) * (height * width * 3)
-        shape, chunk_rows = (count, height, width, 3), names.raw_chunk(count, height * width * 3)
+def plan_file(survey: Survey, options: PackOptions, lengths: NDArray[np.int64] | None = None) -> FilePlan:
+    """Gives the plan of a file with the rows of a survey; it depends on nothing but these and what was asked for.
+
+    Args:
+        survey: the rows.
+        options: what was asked for.
+        lengths: int64 (N,), the bytes of each encoded image; those of the image files if None.
+    """
+    store = options.image_store()
+    columns = tabulate(survey.rows, survey.attribute_names, survey.class_names)
+    count = len(survey.rows)
+    if isinstance(store, RawStore):
+        row_bytes = store.size[0] * store.size[1] * 3
+        starts = np.arange(count + 1, dtype=np.int64) * row_bytes
+        shape, chunk_rows = (count, *store.size, 3), names.raw_chunk(count, row_bytes)
         images = DsetPlan(names.IMAGES, np.dtype(np.uint8), shape, chunk_rows)
     else:
-        sizes = np.array([row.size for row in rows], np.int64)
+        sizes = np.array([row.size for row in survey.rows], np.int64) if lengths is None else lengths
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         total = int(starts[-1])
         images = DsetPlan(names.ENCODED_BYTES, np.dtype(np.uint8), (total,), names.encoded_chunk(total))
         columns[names.ENCODED_OFFSET] = Column(starts[:-1].astype(np.uint64), {})
-        columns[names.ENCODED_LENGTH] = Column(sizes.astype(np.uint32), {})
-    dsets = (images, *_index_dsets(columns, count, options.storage))
-    return FilePlan(rows, columns, dsets, root_attributes(survey, options), images.name, starts)
+    dsets = (images, *_index_dsets(columns, count, store.facts))
+    return FilePlan(survey.rows, columns, dsets, root_attributes(survey, options), images.name, starts)
 
 
-def _index_dsets(columns: Mapping[str, Column], count: int, storage: str) -> Sequence[DsetPlan]:
-    facts = _FACTS | (_ENCODED_FACTS if storage == "encoded" else {})
+def _index_dsets(columns: Mapping[str, Column], count: int, facts: Mapping[str, Any]) -> Sequence[DsetPlan]:
     known = [DsetPlan(name, item.values.dtype, item.values.shape, 0, item.attributes) for name, item in columns.items()]
     later = [
         DsetPlan(n, np.dtype(kind), (count, 3) if n == names.CHANNEL_MEAN else (count,)) for n, kind in facts.items()
@@ -89,6 +93,7 @@ def root_attributes(survey: Survey, options: PackOptions) -> dict[str, Attribute
     }
     if options.image_size is not None:
         attributes[names.ATTRIBUTE_IMAGE_SIZE] = options.image_size
-    if options.limit is not None:
-        attributes["limit"] = options.limit
-    return attributes | dict(options.attributes)
+    for name in ("limit", "max_size"):
+        if (value := getattr(options, name)) is not None:
+            attributes[name] = value
+    return dict(sorted((attributes | dict(options.attributes)).items()))

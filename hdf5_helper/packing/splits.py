@@ -69,8 +69,9 @@ def split(listing: Listing, records: Records, options: SplitOptions) -> tuple[ND
         raise FacetError(
             f"--split official: layout {listing.layout} has none here, expected parts such as 0.64,0.16,0.2"
         )
-    if options.fold is not None and not has_folds:
-        raise FacetError(f"--fold {options.fold}: layout {listing.layout} has no folds here, expected no --fold")
+    if options.fold is not None and not (has_folds and listing.official):
+        few = "too few folds" if has_folds else "no folds"
+        raise FacetError(f"--fold {options.fold}: layout {listing.layout} has {few} here, expected no --fold")
     if options.parts is None and listing.official:
         if options.by == "image":
             raise FacetError(
@@ -94,7 +95,7 @@ def _official(listing: Listing, records: Records, seed: int) -> tuple[NDArray[np
     splits = np.array([TRAIN if record.split is None else record.split for record in records], np.uint8)
     if listing.validation_share:
         splits[_carved(records, splits == TRAIN, listing.validation_share, seed)] = VALIDATION
-    return splits, "official", ()
+    return splits, listing.split_name, ()
 
 
 def _carved(records: Records, train: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.bool_]:

@@ -1,118 +1,127 @@
-"""Writes one planned file: layout, images, index, seal.
+"""Writes one planned file but for its seal: layout, images, index; it goes on where an interrupted pack stopped."""
 
-When images turn out to be bad, the good ones are laid out anew and their bytes copied, without decoding.
-"""
-
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.cores import available_cores
 from hdf5_helper.disk import check_space
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packing.laid_out import LaidOut, laid_out
-from hdf5_helper.packing.options import DEFAULT_RAW_SIZE
+from hdf5_helper.packing.copying import copy_packed, find_damaged, is_copied
+from hdf5_helper.packing.executors import Workers
+from hdf5_helper.packing.filling import Filled, Filler
+from hdf5_helper.packing.journal import Journal
+from hdf5_helper.packing.laid_out import LaidOut, laid_out, places_in, reopened
+from hdf5_helper.packing.leftovers import beginning, kept_path, part_path
 from hdf5_helper.packing.pack_plan import PackPlan
-from hdf5_helper.packing.payload import PayloadWriter
 from hdf5_helper.packing.plan import plan_file
 from hdf5_helper.packing.rejects import nothing_left, sorted_rejects
-from hdf5_helper.packing.survey import Row
+from hdf5_helper.packing.relayout import StoredImages, copy_images
+from hdf5_helper.packing.survey import Survey
 from hdf5_helper.progress import Progress
 from hdf5_helper.sources.records import Rejects
 from hdf5_helper.storage import file_format as names
-from hdf5_helper.storage.positional import copy_pieces, open_bytes, open_for_writing, write_pieces
-from hdf5_helper.storage.seal import Seal
-from hdf5_helper.storage.structure import check_places, images_digest, index_digest, opened, read_structure
-
-Written = tuple[tuple[Row, ...], Rejects]
-
-_COPY_ROWS = 4096  # rows copied between two movements of the progress bar
 
 
-def write_packed(part: Path, plan: PackPlan, progress: Progress) -> Written:
-    """Writes everything but the seal to `part`.
+@dataclass(frozen=True)
+class Unsealed:
+    """A file that lacks nothing but its seal.
 
-    Returns:
-        The rows that are in the file, and (path, reason) of those whose images are bad.
+    Attributes:
+        path: where it lies, beside its final name.
+        survey: of the rows that are in it.
+        bad: (path, reason) of those whose images are bad.
+        checksums: uint64 (N,), of the images.
+        found: number of images that an interrupted pack had left.
+    """
+
+    path: Path
+    survey: Survey
+    bad: Rejects
+    checksums: NDArray[np.uint64]
+    found: int = 0
+
+
+def write_packed(plan: PackPlan, journal: Journal, workers: Workers, progress: Progress) -> Unsealed:
+    """Writes everything but the seal.
 
     Raises:
         FacetError: not one image is good, or there is no space to leave the bad ones out.
     """
-    second = survivors_path(part)
-    second.unlink(missing_ok=True)  # left over if an earlier pack was killed
-    try:
-        with laid_out(part, plan.file) as file:
-            rows, rejects = _fill(second, file, plan, progress)
-        if rejects:  # only now: Windows replaces no file that is open
-            second.replace(part)
-    finally:
-        second.unlink(missing_ok=True)
-    return rows, rejects
+    if is_copied(plan.survey, plan.options):
+        return _write_copied(plan, journal, workers, progress)
+    survey, part, kept = plan.survey, part_path(plan.target), kept_path(plan.target)
+    with _begun(plan, journal) as file:
+        filled = Filler(file, survey, plan.options.image_store(), journal).fill(workers, progress)
+        bad = _bad(survey, filled.rejects)
+        if not bad and _is_dense(file, filled):
+            file.write_index(filled.facts)
+            return Unsealed(part, survey, (), filled.facts[names.CHECKSUM], filled.found)
+        left = survey.without(filled.rejects)
+        checksums = _lay_out_anew(file, filled, left, plan, progress)
+        return Unsealed(kept, left, bad, checksums, filled.found)
 
 
-def survivors_path(part: Path) -> Path:
-    """Gives the name of the second file beside `part`."""
-    return part.with_name(f"{part.stem}.kept{part.suffix}")
+def _write_copied(plan: PackPlan, journal: Journal, workers: Workers, progress: Progress) -> Unsealed:
+    """Writes a file whose images are copied from packed files; what is damaged there is found first."""
+    survey = plan.survey
+    damaged = find_damaged(survey, workers, progress)
+    bad = _bad(survey, damaged)
+    if damaged:
+        survey = survey.without(damaged)
+        plan = replace(plan, survey=survey, file=plan_file(survey, plan.options))
+    with _begun(plan, journal) as file:
+        checksums = copy_packed(file, survey, progress)
+    return Unsealed(part_path(plan.target), survey, bad, checksums)
 
 
-def _fill(second: Path, file: LaidOut, plan: PackPlan, progress: Progress) -> Written:
-    """Fills `file`; where images are bad, writes the file of the good ones to `second`."""
-    options, all_rows = plan.options, file.plan.rows
-    raw = (options.image_size or DEFAULT_RAW_SIZE, options.fit) if options.storage == "raw" else None
-    writer = PayloadWriter(plan.survey.root, file, raw)
-    bad = writer.fill(options.workers or available_cores(), progress)
-    if not bad:
-        file.write_index(writer.facts.arrays)
-        return all_rows, ()
-    rejects = sorted_rejects((all_rows[row].record.path, reason) for row, reason in bad.items())
-    if len(bad) == len(all_rows):
-        raise FacetError(f"{plan.survey.root}: {nothing_left(sorted_rejects((*plan.survey.rejects, *rejects)))}")
-    kept = np.array([row for row in range(len(all_rows)) if row not in bad], np.int64)
-    rows = tuple(all_rows[row] for row in kept)
-    smaller = plan_file(rows, plan.survey, options)
-    check_space(smaller.needed_bytes, plan.target, "bad images are left out by a second copy, which")
-    with laid_out(second, smaller) as survivors:
-        _copy_images(file, survivors, kept, progress)
-        survivors.write_index(writer.facts.only(kept))
-    return rows, rejects
+def _bad(survey: Survey, reasons: Mapping[int, str]) -> Rejects:
+    """Gives (path, reason) of bad rows; refuses to go on where there are no others."""
+    bad = sorted_rejects((survey.rows[row].record.path, reason) for row, reason in reasons.items())
+    if len(bad) == len(survey.rows):
+        raise FacetError(f"{survey.name}: {nothing_left(sorted_rejects((*survey.rejects, *bad)))}")
+    return bad
 
 
-def _copy_images(source: LaidOut, target: LaidOut, kept: NDArray[np.int64], progress: Progress) -> None:
-    progress.start("leaving bad images out", len(kept))
-    done = 0
-    for first, last in runs(kept):
-        for start in range(first, last, _COPY_ROWS):
-            count = min(_COPY_ROWS, last - start)
-            places = source.image_pieces(start, start + count), target.image_pieces(done, done + count)
-            copy_pieces(source.handle, places[0], target.handle, places[1])
-            progress.advance(count)
-            done += count
-    progress.stop()
+@contextmanager
+def _begun(plan: PackPlan, journal: Journal) -> Iterator[LaidOut]:
+    """Gives the part file open: what an interrupted pack has left if it was the same, else a new one."""
+    part, now = part_path(plan.target), beginning(plan)
+    places = places_in(part, plan.file) if journal.head == now else None
+    if places is not None:
+        with reopened(part, plan.file, places) as file:
+            yield file
+        return
+    journal.forget()
+    with laid_out(part, plan.file) as file:
+        journal.begin(now)
+        yield file
 
 
-def runs(kept: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Gives the runs [start, stop) of neighbours in ascending row numbers, at least one of them."""
-    for run in np.split(kept, np.flatnonzero(np.diff(kept) != 1) + 1):
-        yield int(run[0]), int(run[-1]) + 1
+def _is_dense(file: LaidOut, filled: Filled) -> bool:
+    """Says whether the images fill their rooms; those that --max-size made smaller do not."""
+    lengths = filled.facts.get(names.ENCODED_LENGTH)
+    return lengths is None or bool((lengths == np.diff(file.plan.starts)).all())
 
 
-def write_seal(part: Path) -> Seal:
-    """Computes the digests from the finished file and seals it."""
-    with opened(part) as file:
-        structure = read_structure(file)
-    data = open_bytes(part)
-    try:
-        check_places(part, structure, data.size)
-        sealed = Seal(names.VERSION, data.size, images_digest(structure, data), index_digest(structure, data))
-    finally:
-        data.close()
-    handle = open_for_writing(part)
-    try:
-        content = sealed.pack()
-        write_pieces(handle, content, structure.dsets[names.SEAL].extents.pieces(0, len(content)))
-    finally:
-        os.close(handle)
-    return sealed
+def _lay_out_anew(
+    file: LaidOut, filled: Filled, kept: Survey, plan: PackPlan, progress: Progress
+) -> NDArray[np.uint64]:
+    """Writes the file of the rows of `kept` beside `file`, as if the others had never been there."""
+    places = {(row.origin, row.record.path): number for number, row in enumerate(plan.survey.rows)}
+    old = np.array([places[row.origin, row.record.path] for row in kept.rows], np.int64)
+    facts = {name: values[old] for name, values in filled.facts.items()}
+    lengths = facts[names.ENCODED_LENGTH].astype(np.int64) if names.ENCODED_LENGTH in facts else None
+    smaller = plan_file(kept, plan.options, lengths)
+    check_space(smaller.needed_bytes, plan.target, "leaving bad images out, which takes a second copy,")
+    with laid_out(kept_path(plan.target), smaller) as target:
+        progress.start("leaving bad images out", len(old))
+        files = [(file.handle, file.places[file.plan.image_name])]
+        zeros = np.zeros(len(old), np.int64)
+        copy_images(StoredImages(files, zeros, file.plan.starts[old], np.diff(smaller.starts)), target, progress)
+        progress.stop()
+        target.write_index(facts)
+    return facts[names.CHECKSUM]

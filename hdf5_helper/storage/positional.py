@@ -7,17 +7,24 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-# A mapped file that vanishes from a server is a SIGBUS and not an error, so network file systems are read by preadv.
-_NETWORK = ("nfs", "cifs", "smb", "lustre", "ceph", "gpfs", "beegfs", "afs", "9p", "glusterfs", "fuse")
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.storage.network import on_network
+
 _BINARY = getattr(os, "O_BINARY", 0)
 _COPY = 1 << 24
 _NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 Buffer = bytes | memoryview
+Offsets = NDArray[np.int64]
+UInt8Array = NDArray[np.uint8]
 
 #: (file offset, length) ranges in logical order.
 Pieces = Sequence[tuple[int, int]]
@@ -31,8 +38,15 @@ class FileBytes(Protocol):
     def view(self, offset: int, length: int) -> Buffer:
         """Gives `length` bytes from `offset`; fewer at the end of the file."""
 
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Copies the bytes from `offset` into `buffer`; gives how many, fewer than asked at the end of the file."""
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
+        """Copies the bytes from each offset into one row of `out`, uint8 (n, bytes), C-contiguous, without the GIL.
+
+        Raises:
+            EOFError: the file ends before them.
+        """
+
+    def ahead(self, offset: int, length: int) -> None:
+        """Asks the system to read a range in the background, where it takes such advice."""
 
     def close(self) -> None:
         """Lets the file go."""
@@ -51,11 +65,20 @@ class MappedBytes:
         """Gives a view of the map."""
         return self._view[offset : offset + length]
 
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Copies from the map."""
-        part = self._view[offset : offset + len(buffer)]
-        buffer[: len(part)] = part
-        return len(part)
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
+        """Copies from the map, all rows in one call of OpenCV: Python's own calls take the GIL for each row."""
+        length = out.shape[1]
+        if int(offsets.max(initial=0)) + length > self.size:
+            raise EOFError
+        # every run of `length` bytes as one row: nothing is copied for it
+        runs: UInt8Array = np.ndarray((self.size - length + 1, length), np.uint8, self._view, 0, (1, 1))
+        cv2.vconcat([runs[offset : offset + 1] for offset in offsets.tolist()], out)
+
+    def ahead(self, offset: int, length: int) -> None:
+        """Advises the kernel."""
+        if hasattr(mmap, "MADV_WILLNEED"):
+            start = offset - offset % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_WILLNEED, start, min(offset + length, self.size) - start)
 
     def close(self) -> None:
         """Lets the map go, at the latest when the last view of it is gone."""
@@ -75,18 +98,27 @@ class PositionalBytes:
 
     def view(self, offset: int, length: int) -> Buffer:
         """Reads a copy."""
-        parts: list[bytes] = []
-        while length and (part := _pread(self._file.fileno(), length, offset)):
-            parts.append(part)
-            offset, length = offset + len(part), length - len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return read_pieces(self._file.fileno(), [(offset, length)])
 
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Reads straight into the buffer, where the system can."""
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
+        """Reads straight into the rows, neighbours in the file by one call."""
+        first = 0
+        for stop in (*(np.flatnonzero(np.diff(offsets) != out.shape[1]) + 1).tolist(), len(offsets)):
+            self._read_into(out[first:stop].reshape(-1).data, int(offsets[first]))
+            first = stop
+
+    def _read_into(self, buffer: memoryview, offset: int) -> None:
         done = 0
-        while done < len(buffer) and (count := _read_into(self._file.fileno(), buffer[done:], offset + done)):
+        while done < len(buffer):
+            count = _read_into(self._file.fileno(), buffer[done:], offset + done)
+            if not count:
+                raise EOFError
             done += count
-        return done
+
+    def ahead(self, offset: int, length: int) -> None:
+        """Advises the kernel."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), offset, length, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         """Closes the file."""
@@ -94,25 +126,26 @@ class PositionalBytes:
 
 
 def open_bytes(path: Path) -> FileBytes:
-    """Opens `path` by memory map on local file systems, else by positional reads."""
+    """Opens `path` by memory map on local file systems, else by positional reads.
+
+    A mapped file that vanishes from a server is a SIGBUS and not an error.
+    """
     return PositionalBytes(path) if on_network(path) or path.stat().st_size == 0 else MappedBytes(path)
-
-
-def on_network(path: Path) -> bool:
-    """Says whether `path` lies on a network file system, as far as /proc/self/mountinfo tells."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    device = path.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    kinds = [line.partition(" - ")[2].split(" ")[0] for line in lines if line.split(" ")[2] == wanted]
-    return any(kind.startswith(_NETWORK) for kind in kinds)
 
 
 def open_for_writing(path: str | os.PathLike[str]) -> int:
     """Opens an existing file for reading and writing and gives its descriptor."""
     return os.open(path, os.O_RDWR | _BINARY)
+
+
+@contextmanager
+def open_for_reading(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Gives the descriptor of a file that is open for as long as the context lasts."""
+    handle = os.open(path, os.O_RDONLY | _BINARY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def write_pieces(handle: int, data: bytes | memoryview, pieces: Pieces) -> None:
@@ -121,6 +154,17 @@ def write_pieces(handle: int, data: bytes | memoryview, pieces: Pieces) -> None:
     for offset, length in pieces:
         _write_at(handle, rest[:length], offset)
         rest = rest[length:]
+
+
+def read_pieces(handle: int, pieces: Pieces) -> bytes:
+    """Reads the bytes of the pieces, in order; fewer where the file ends before them."""
+    parts: list[bytes] = []
+    for offset, length in pieces:
+        done = 0
+        while done < length and (part := _pread(handle, length - done, offset + done)):
+            parts.append(part)
+            done += len(part)
+    return b"".join(parts)
 
 
 def _write_at(handle: int, data: memoryview, offset: int) -> None:

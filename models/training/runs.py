@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.locking import try_lock
 from models.training.state import Best
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
@@ -123,23 +124,11 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "a", encoding="utf-8") as file:
-            if not _try_lock(file):
+            if not try_lock(file):
                 raise FacetError(f"run {self.name!r}: another process is training it now")
             for part in self.checkpoints.glob(".*.part.keras"):  # what a kill in the middle of a save left
                 part.unlink()
             yield
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows has no flock: two trainings on one name are the user's own care there
-        return True
-    except BlockingIOError:
-        return False
-    return True
 
 
 def run_names() -> list[str]:

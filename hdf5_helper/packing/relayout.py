@@ -1,0 +1,49 @@
+"""Copies stored images from one laid-out place to another, without decoding them."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdf5_helper.packing.laid_out import LaidOut
+from hdf5_helper.progress import Progress
+from hdf5_helper.storage.file_layout import Extents
+from hdf5_helper.storage.positional import copy_pieces
+
+_MOST_ROWS = 4096  # copied between two movements of the progress bar
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Images in open files, in the order in which they are wanted.
+
+    Attributes:
+        files: descriptor, and place of the dset of images, of each file.
+        file: int64 (n,), the number of the file in which an image is.
+        starts: int64 (n,), its first byte in that dset.
+        lengths: int64 (n,), its bytes.
+    """
+
+    files: Sequence[tuple[int, Extents]]
+    file: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Gives [first, last) of images that follow one another in one file, so that they are copied at once."""
+        follows = (self.file[1:] == self.file[:-1]) & (self.starts[1:] == (self.starts + self.lengths)[:-1])
+        borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(self.starts)]
+        for border, next_border in itertools.pairwise(borders):
+            for first in range(border, next_border, _MOST_ROWS):
+                yield first, min(first + _MOST_ROWS, next_border)
+
+
+def copy_images(images: StoredImages, target: LaidOut, progress: Progress) -> None:
+    """Copies image i to the room of row i of `target`, for all of them."""
+    for first, last in images.runs():
+        handle, extents = images.files[images.file[first]]
+        start, stop = int(images.starts[first]), int(images.starts[last - 1] + images.lengths[last - 1])
+        copy_pieces(handle, extents.pieces(start, stop), target.handle, target.room(first, last))
+        progress.advance(last - first)

@@ -1,0 +1,178 @@
+"""Packed files into one new one."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from trees import agegender_paths, left_in, manifest, plant, write
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.packer import PackOptions, PackReport, pack, write_pack
+from hdf5_helper.packing.repack import RepackOptions, repack_plan
+from hdf5_helper.reading.reader import HDF5Reader
+
+
+def repack(sources, target, **options) -> PackReport:
+    with repack_plan(sources, target, RepackOptions(**options)) as plan:
+        return write_pack(plan)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    pack([plant(folder / "tree", agegender_paths(60))], folder / "faces.h5", PackOptions(seed=7))
+    return folder / "faces.h5"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Three classes, one of them unknown somewhere, a group, folds, persons."""
+    folder = tmp_path_factory.mktemp("table")
+    rows = [
+        {
+            "path": f"{number}.png",
+            "mood": ["zany", "calm", ""][number % 3],
+            "age": 10 + number,
+            "race": ["b", "a", ""][number % 3],
+            "subject": number // 2,
+            "fold": number % 5,
+        }
+        for number in range(30)
+    ]
+    pack([manifest(folder / "tree", rows)], folder / "table.h5")
+    return folder / "table.h5"
+
+
+@pytest.mark.parametrize("storage", ["encoded", "raw"])
+def test_a_repack_that_changes_nothing_gives_the_same_bytes(faces, tmp_path, storage):
+    pack([faces.parent / "tree"], tmp_path / "a.h5", PackOptions(storage=storage, fraction=0.9, seed=3, fit="crop"))
+    repack([tmp_path / "a.h5"], tmp_path / "b.h5")
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+    assert left_in(tmp_path) == ["a.h5", "b.h5"]
+
+
+def test_a_repack_of_a_manifest_keeps_classes_groups_folds_and_persons(table, tmp_path):
+    repack([table], tmp_path / "b.h5")
+    assert (tmp_path / "b.h5").read_bytes() == table.read_bytes()
+
+
+def test_a_filter_gives_the_pack_of_the_tree_without_the_others(faces, tmp_path):
+    paths = [path for path in agegender_paths(60) if "_F/" in path]
+    pack([plant(tmp_path / "women", paths)], tmp_path / "women.h5", PackOptions(seed=7))
+    repack([faces], tmp_path / "filtered.h5", where="gender == female", split="official")
+    assert (tmp_path / "filtered.h5").read_bytes() == (tmp_path / "women.h5").read_bytes()
+
+
+def test_a_new_split_is_that_of_packing_with_it(table, tmp_path):
+    pack([table.parent / "tree"], tmp_path / "a.h5", PackOptions(split="0.5,0.2,0.3"))
+    repack([table], tmp_path / "b.h5", split="0.5,0.2,0.3")
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+
+
+@pytest.mark.parametrize("options", [{"storage": "raw", "image_size": (24, 20)}, {"max_size": 20}], ids=repr)
+def test_another_storage_is_that_of_packing_with_it(faces, tmp_path, options):
+    pack([faces.parent / "tree"], tmp_path / "a.h5", PackOptions(seed=7, **options))
+    repack([faces], tmp_path / "b.h5", **options)
+    assert (tmp_path / "b.h5").read_bytes() == (tmp_path / "a.h5").read_bytes()
+
+
+def test_pixels_become_png_files_that_hold_them(faces, tmp_path):
+    repack([faces], tmp_path / "raw.h5", storage="raw", image_size=(24, 20))
+    repack([tmp_path / "raw.h5"], tmp_path / "png.h5", storage="encoded")
+    with HDF5Reader(tmp_path / "raw.h5") as raw, HDF5Reader(tmp_path / "png.h5") as png:
+        assert png.storage == "encoded"
+        np.testing.assert_array_equal(png.read(range(len(png))), raw.read(range(len(raw))))
+
+
+def test_corrected_labels_are_taken_and_others_stay(table, tmp_path):
+    write(tmp_path, "fixes.csv", b"path,age,mood\n3.png,11,\n4.png,,zany\n")
+    repack([table], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")
+    with HDF5Reader(table) as old, HDF5Reader(tmp_path / "b.h5") as new:
+        rows = [new.paths.index(path) for path in old.paths]
+        ages, moods = old.labels("age").copy(), old.labels("mood").copy()
+        ages[old.paths.index("3.png")] = 11
+        moods[old.paths.index("4.png")] = old.class_names("mood").index("zany")
+        np.testing.assert_array_equal(new.labels("age")[rows], ages)
+        np.testing.assert_array_equal(new.labels("mood")[rows], moods)
+        assert new.labels("age_group")[rows][old.paths.index("3.png")] == 2
+        assert new.images_digest == old.images_digest
+
+
+def test_several_files_become_one(faces, table, tmp_path):
+    report = repack([faces, table], tmp_path / "both.h5")
+    with HDF5Reader(tmp_path / "both.h5", image_size=(40, 32)) as both, HDF5Reader(faces) as first:
+        assert report.examples == len(both) == 150
+        assert both.attributes["layout"] == "agegender+manifest"
+        assert both.group_names("source") == ("faces", "table")
+        assert both.class_names("mood") == ("calm", "zany")
+        where = both.paths.index(f"faces/{first.paths[5]}")
+        np.testing.assert_array_equal(both.read([where]), first.read([5]))
+        assert both.labels("gender")[both.paths.index("table/3.png")] == 255
+
+
+def test_copies_in_several_files_are_told(table, tmp_path):
+    repack([table], tmp_path / "some.h5", limit=10)
+    report = repack([table, tmp_path / "some.h5"], tmp_path / "both.h5")
+    assert report.in_several_sources == 10
+    assert "warning: 10 images are byte for byte in more than one source; all copies are kept" in report.sentences()
+
+
+def test_damaged_examples_are_left_out_and_listed(faces, tmp_path):
+    damaged = tmp_path / "damaged.h5"
+    data = bytearray(faces.read_bytes())
+    with HDF5Reader(faces) as reader, h5py.File(faces) as file:
+        path = reader.paths[8]
+        offset = file["encoded/bytes"].id.get_chunk_info(0).byte_offset + int(file["encoded/offset"][8])
+    data[offset + 300] ^= 1
+    damaged.write_bytes(data)
+    report = repack([damaged], tmp_path / "mended.h5")
+    assert report.rejects == ((path, "its bytes do not match their checksum"),)
+    (tmp_path / "tree").mkdir()
+    plant(tmp_path / "tree", [other for other in agegender_paths(60) if other != path])
+    pack([tmp_path / "tree"], tmp_path / "without.h5", PackOptions(seed=7))
+    assert (tmp_path / "mended.h5").read_bytes() == (tmp_path / "without.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"where": "agee > 3"}, "--where 'agee > 3': agee is no column, expected one of age, age_group, fold, gender"),
+        ({"where": "age >"}, "--where 'age >': is no condition, expected one such as age >= 16 and gender == female"),
+        ({"where": "age > 200"}, "holds no image that can be packed with a label"),
+        ({"labels": "nothing.csv"}, "--labels nothing.csv: no such file, expected a CSV file with a column path"),
+        ({"storage": "rar"}, "--storage 'rar': expected one of encoded, raw"),
+        ({"split": "official", "fold": 1}, "--fold 1: layout agegender has no folds here, expected no --fold"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(faces, tmp_path, options, sentence):
+    given = {name: Path(value) if name == "labels" else value for name, value in options.items()}
+    with pytest.raises(FacetError) as error:
+        repack([faces], tmp_path / "b.h5", **given)
+    assert sentence in str(error.value)
+    assert left_in(tmp_path) == []
+
+
+def test_a_fix_of_an_image_that_is_not_there_is_refused(faces, tmp_path):
+    write(tmp_path, "fixes.csv", b"path,age\nnobody.jpg,11\n")
+    with pytest.raises(FacetError, match=r"fixes.csv: no example has the path 'nobody.jpg', expected one such"):
+        repack([faces], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")
+
+
+def test_the_files_that_are_read_are_never_written(faces):
+    with pytest.raises(FacetError, match="is one of the files to read, expected a new name"):
+        repack([faces], faces, overwrite=True)
+
+
+def test_files_of_different_storage_need_a_word(faces, tmp_path):
+    repack([faces], tmp_path / "raw.h5", storage="raw", image_size=(24, 20))
+    with pytest.raises(FacetError, match="--storage: the files have encoded and raw, expected --storage to say"):
+        repack([faces, tmp_path / "raw.h5"], tmp_path / "b.h5")
+
+
+def test_the_command_makes_the_file_and_says_so(facet, faces, tmp_path):
+    done = facet("repack", faces, "women.h5", "--where", "gender == female", cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0] == f"{faces}: 120 examples, encoded storage; 60 meet --where 'gender == female'"
+    assert done.stdout.splitlines()[-1] == "next: facet inspect women.h5"
+    assert left_in(tmp_path) == ["women.h5"]

@@ -1,0 +1,92 @@
+"""Conditions on examples, against the same conditions in Python."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import manifest
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.packer import pack
+from hdf5_helper.packing.where import matching
+from hdf5_helper.reading.reader import HDF5Reader
+
+ROWS = [
+    {
+        "path": f"{number}.png",
+        "gender": ["male", "female", ""][number % 3],
+        "age": ["", *range(5, 60, 7)][number % 9],
+        "race": ["x", "y", "", "z"][number % 4],
+        "subject": ["", "ann", "bob"][number % 3],
+        "mood": "calm" if number % 2 else "zany",
+    }
+    for number in range(36)
+]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("where")
+    pack([manifest(folder / "tree", ROWS)], folder / "a.h5")
+    with HDF5Reader(folder / "a.h5") as opened:
+        yield opened
+
+
+def met(reader, condition):
+    return {reader.paths[row] for row in np.flatnonzero(matching(reader, condition))}
+
+
+CONDITIONS = {
+    "age >= 16": lambda row: row["age"] != "" and row["age"] >= 16,
+    "12 <= age < 40": lambda row: row["age"] != "" and 12 <= row["age"] < 40,
+    "40 > age": lambda row: row["age"] != "" and row["age"] < 40,
+    "gender == female": lambda row: row["gender"] == "female",
+    "gender != female": lambda row: row["gender"] != "female",
+    "gender == unknown": lambda row: row["gender"] == "",
+    "age != unknown": lambda row: row["age"] != "",
+    "not gender == male and mood == 'zany'": lambda row: row["gender"] != "male" and row["mood"] == "zany",
+    "race in (x, 'y') or subject == bob": lambda row: row["race"] in ("x", "y") or row["subject"] == "bob",
+    "race not in [x]": lambda row: row["race"] != "x",
+    "path == '3.png'": lambda row: row["path"] == "3.png",
+    "age_group == '25-32'": lambda row: row["age"] != "" and 25 <= row["age"] < 33,
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_chooses_what_python_would(reader, condition):
+    assert met(reader, condition) == {row["path"] for row in ROWS if CONDITIONS[condition](row)}
+
+
+def test_splits_are_words(reader):
+    assert sum(len(met(reader, f"split == {name}")) for name in ("train", "validation", "test")) == len(ROWS)
+    assert met(reader, "split in (train, test)") == met(reader, "split != validation")
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("age", "age compares nothing"),
+        ("age + 1 > 3", "age + 1 is no column, expected one of age"),
+        ("age > female", "age is compared with 'female', and not with a number"),
+        ("gender > 3", "gender is compared with 3, and not with a name"),
+        ("age is 3", "age is compared in a way that is not known"),
+        ("age in 3", "3 is no list in brackets"),
+        ("__import__('os').system('true') == 0", "is no column, expected one of"),
+        ("age > (lambda: 3)()", "(lambda: 3)() is no number and no name"),
+        ("age >= 16 and", "is no condition"),
+        ("(" * 500 + "age" + ")" * 500 + " > 3", "is no condition"),
+    ],
+)
+def test_what_is_no_condition_is_refused_with_the_reason(reader, condition, reason):
+    with pytest.raises(FacetError) as error:
+        matching(reader, condition)
+    assert str(error.value).startswith("--where ")
+    assert reason in str(error.value)
+
+
+@given(st.text(alphabet="agender()=<>!'\" 019[],.-+*~\n", max_size=30))
+def test_any_text_is_a_condition_or_one_sentence(reader, text):
+    with contextlib.suppress(FacetError):
+        assert matching(reader, text).shape == (len(ROWS),)
