@@ -248,3 +248,8 @@ def test_parts_that_are_no_split_are_refused(text):
 def test_options_that_make_no_sense_are_refused(values, sentence):
     with pytest.raises(FacetError, match=sentence):
         SplitOptions(**values)
+
+
+def test_a_part_that_gets_nothing_is_told():
+    _splits, _name, warnings = do_split(people([59, 67, 24]), SplitOptions())
+    assert warnings == ("warning: no example in validation: 3 persons cannot be dealt to these parts",)

@@ -12,7 +12,8 @@ from hdf5_helper.hashing import hash_integers, uniform
 from hdf5_helper.labels import RESERVED_LABELS
 from hdf5_helper.packing.options import DEFAULT_PARTS, SplitOptions
 from hdf5_helper.sources.records import Listing, Record
-from hdf5_helper.storage.file_format import TEST, TRAIN, VALIDATION, path_bytes
+from hdf5_helper.storage.file_format import SPLIT_NAMES, TEST, TRAIN, VALIDATION, path_bytes
+from hdf5_helper.wording import count_text
 
 Records = Sequence[Record]
 
@@ -130,6 +131,10 @@ def _random(records: Records, options: SplitOptions) -> tuple[NDArray[np.uint8],
     hashes = text_hashes(list(units), options.seed, _SPLITTING)
     splits = _deal(records, list(units.values()), parts, hashes)
     unit, warnings = _unit(records, options.by)
+    empty = [SPLIT_NAMES[part] for part, share in enumerate(parts) if share > 0 and not (splits == part).any()]
+    if empty:
+        found = count_text(len(units), unit if unit == "image" else "person")
+        warnings = (*warnings, f"warning: no example in {' and '.join(empty)}: {found} cannot be dealt to these parts")
     return splits, f"{','.join(f'{part:g}' for part in parts)} by {unit}", warnings
 
 
