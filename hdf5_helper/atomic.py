@@ -23,6 +23,11 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def beside(path: Path) -> Path:
+    """Gives the name under which a file is made: hidden, with the final name's suffix (Keras chooses formats by it)."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to; on success it replaces `path`, on any failure it is removed.
@@ -31,9 +36,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         path: final name. A file already there stays as it is until the new one is complete.
 
     Yields:
-        The temporary path in the same folder, hidden, with the final name's suffix (Keras chooses formats by it).
+        The temporary path in the same folder, see `beside`.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = beside(path)
     try:
         yield part
         sync_file(part)

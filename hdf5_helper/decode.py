@@ -1,22 +1,27 @@
 """From an image file's bytes to RGB uint8 pixels: the rules of reading, in one place.
 
 Grey, palette, 16-bit, alpha and CMYK images all become RGB uint8, and the EXIF orientation is applied here and not by
-the decoder, so that every reader of the file format can do the same from the stored number.
+the decoder, so that every reader of the file format can do the same from the stored number. JPEG is decoded by
+simplejpeg; every other format, and a JPEG of a kind that simplejpeg does not know, by Pillow. Where both can decode an
+image they give the same pixels.
 """
 
-import io
+from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from hdf5_helper.errors import FacetError
+from hdf5_helper.exif import jpeg_orientation, png_orientation, webp_orientation
+from hdf5_helper.fit import Size, fit
+from hdf5_helper.jpeg import Decoded, Target, UnusualJpegError, decode_jpeg
+from hdf5_helper.jpeg_segments import END_OF_IMAGE, Bytes, without_metadata
 
 UInt8Array = NDArray[np.uint8]
 
+_JPEG = b"\xff\xd8\xff"
 _SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
+    (_JPEG, "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"BM", "BMP"),
     (b"GIF8", "GIF"),
@@ -30,18 +35,19 @@ ENCODED_FORMATS = ("JPEG", "PNG", "WebP", "BMP")
 #: Suffixes of files that are taken for images, in lower case; other files in a tree are ignored and counted.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-_EXIF_ORIENTATION = 0x0112
-# What stands in a file of each format that may have EXIF data; anywhere, since WebP keeps it behind the image and PNG
-# may. ImageMagick writes it into PNG as text. TIFF is not here: OpenCV turns it upright whatever it is told.
-_EXIF_MARKS = {"JPEG": (b"Exif",), "PNG": (b"eXIf", b"Raw profile type exif"), "WebP": (b"EXIF",)}
-_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+# TIFF is not here: its decoder turns it upright
+_ORIENTATIONS: dict[str, Callable[[bytes], int]] = {
+    "JPEG": jpeg_orientation,
+    "PNG": png_orientation,
+    "WebP": webp_orientation,
+}
 
 
-def image_format(data: bytes) -> str:
+def image_format(data: Bytes) -> str:
     """Names the image format by its first bytes: JPEG, PNG, WebP, BMP, GIF, TIFF or `unknown`."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), "unknown")
+    return next((name for signature, name in _SIGNATURES if data[: len(signature)] == signature), "unknown")
 
 
 def exif_orientation(data: bytes) -> int:
@@ -49,14 +55,10 @@ def exif_orientation(data: bytes) -> int:
 
     It is 1 where an image has none, and for TIFF, which the decoder turns itself.
     """
-    if not any(mark in data for mark in _EXIF_MARKS.get(image_format(data), ())):
-        return 1
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - a damaged EXIF block leaves the picture usable
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    if data[:3] == _JPEG:
+        return jpeg_orientation(data)
+    find = _ORIENTATIONS.get(image_format(data))
+    return find(data) if find else 1
 
 
 def orient(image: UInt8Array, orientation: int) -> UInt8Array:
@@ -70,8 +72,73 @@ def orient(image: UInt8Array, orientation: int) -> UInt8Array:
     return np.ascontiguousarray(image)
 
 
-def decode(data: bytes | memoryview | UInt8Array, orientation: int = 1) -> UInt8Array:
-    """Gives the pixels of an encoded image, upright.
+def decode_stored(data: Bytes, target: Target | None = None, out: UInt8Array | None = None) -> Decoded:
+    """Gives the pixels of an encoded image as stored, not turned upright (but for TIFF).
+
+    Args:
+        data: the image file's bytes.
+        target: what the picture is for, turned as it is stored; a JPEG is then decoded at the scale of `fit.reduction`.
+        out: C-contiguous memory, used where it has the pixels' shape and the decoder can.
+
+    Returns:
+        The pixels, which are `out` itself where that was used, and the size in full.
+
+    Raises:
+        FacetError: no image, a damaged or truncated one, or one of too many pixels.
+    """
+    if data[:3] == _JPEG:
+        try:
+            return decode_jpeg(data, target, out)
+        except UnusualJpegError:
+            if data[-2:] != END_OF_IMAGE:  # Pillow does not always notice that
+                raise FacetError("cannot be decoded: damaged or truncated image data") from None
+            data = without_metadata(data)  # Pillow warns of damaged EXIF data
+    # loaded where it is needed only: most trees hold nothing but JPEG
+    from hdf5_helper.pillow_images import decode_by_pillow
+
+    pixels = decode_by_pillow(image_format(data), bytes(data))
+    return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def decode_to(
+    data: Bytes,
+    size: Size,
+    how: str = "stretch",
+    orientation: int = 1,
+    *,
+    out: UInt8Array | None = None,
+) -> UInt8Array:
+    """Gives the pixels of an encoded image upright and at a size: the one way for raw storage, reading and predicting.
+
+    The picture is fitted as it is stored and turned afterwards, which is less to turn.
+
+    Args:
+        data: the image file's bytes.
+        size: (height, width) of the result.
+        how: `stretch`, `crop` or `pad`, see `fit`.
+        orientation: EXIF orientation 1–8.
+        out: memory for the result, uint8 (size[0], size[1], 3), C-contiguous.
+
+    Returns:
+        uint8 (size[0], size[1], 3), RGB; `out` where that is given.
+
+    Raises:
+        FacetError: as `decode`.
+    """
+    if orientation == 1:
+        pixels, whole = decode_stored(data, (size, how), out)
+        return pixels if pixels is out else fit(pixels, size, how, whole=whole, out=out)
+    stored_size = (size[1], size[0]) if orientation > 4 else size
+    pixels, whole = decode_stored(data, (stored_size, how))
+    upright = orient(fit(pixels, stored_size, how, whole=whole), orientation)
+    if out is None:
+        return upright
+    out[:] = upright
+    return out
+
+
+def decode(data: Bytes | UInt8Array, orientation: int = 1) -> UInt8Array:
+    """Gives the pixels of an encoded image in full size, upright.
 
     Args:
         data: the image file's bytes.
@@ -81,17 +148,17 @@ def decode(data: bytes | memoryview | UInt8Array, orientation: int = 1) -> UInt8
         uint8 (height, width, 3), RGB.
 
     Raises:
-        FacetError: the bytes are no image, or a truncated one.
+        FacetError: no image, a damaged or truncated one, or one of too many pixels.
     """
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-    except cv2.error as error:
-        raise FacetError(f"cannot be decoded: {error.err}") from None
-    if pixels is None:
-        raise FacetError("cannot be decoded: damaged or truncated image data")
-    return orient(np.asarray(pixels, np.uint8), orientation)
+    pixels = decode_stored(data.data if isinstance(data, np.ndarray) else data).pixels
+    return pixels if orientation == 1 else orient(pixels, orientation)
 
 
 def decode_file(data: bytes) -> UInt8Array:
     """Gives the upright pixels of a whole image file, uint8 (height, width, 3), RGB; raises as `decode`."""
     return decode(data, exif_orientation(data))
+
+
+def decode_file_to(data: bytes, size: Size, how: str = "stretch") -> UInt8Array:
+    """Gives the upright pixels of a whole image file at a size; arguments, result and errors as `decode_to`."""
+    return decode_to(data, size, how, exif_orientation(data))

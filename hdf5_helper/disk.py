@@ -24,7 +24,7 @@ def taken_bytes(path: Path) -> int:
     """Gives the bytes that `path` takes on its disk, 0 where there is none or the system does not say."""
     try:
         return getattr(path.stat(), "st_blocks", 0) * 512  # POSIX counts in units of 512 bytes
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 

@@ -14,7 +14,7 @@ from hdf5_helper.cores import available_cores
 Values = dict[str, Any]
 
 #: Packages whose versions matter for a result; TensorFlow goes by one of two names.
-PACKAGES = ("facet", "tensorflow", "keras", "h5py", "numpy", "opencv", "pillow", "xxhash", "click")
+PACKAGES = ("facet", "tensorflow", "keras", "h5py", "numpy", "opencv", "simplejpeg", "pillow", "xxhash", "click")
 
 _OTHER_NAMES = {"tensorflow": ("tensorflow-cpu",), "opencv": ("opencv-python-headless", "opencv-python")}
 

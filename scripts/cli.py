@@ -14,6 +14,7 @@ COMMANDS = {
     "pack": ("pack", "Pack a tree of labelled images into one HDF5 file."),
     "repack": ("repack", "Make one new packed file of one or several."),
     "inspect": ("inspect", "Say what is in an HDF5 file."),
+    "verify": ("verify", "Compare an HDF5 file with its checksums."),
     "doctor": ("doctor", "Say what this machine offers."),
     "train": ("train", "Train a model on an HDF5 file, or resume a run."),
     "evaluate": ("evaluate", "Measure a run or a model on a split."),

@@ -3,16 +3,21 @@
 The rules for authors are in CONTRIBUTING.md.
 """
 
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 RUN_KINDS = ("console", "python")
+
+#: `python needs torch`: a block that runs only where that package is installed.
+_NEEDS = re.compile(r"python needs (\w+)")
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`]*)$")
 _EXITS = re.compile(r"\s+# exits (\d+)$")
@@ -72,11 +77,23 @@ def blocks(page: str) -> list[tuple[str, int, list[str]]]:
     return found
 
 
-def steps(page: str) -> list[Command | Code]:
-    """Gives what is to be run on a page, in order."""
+def needed(page: str) -> list[str]:
+    """Gives the packages that blocks of a page need beside Facet's own requirements."""
+    found = (_NEEDS.fullmatch(info) for info, _line, _lines in blocks(page))
+    return sorted({match[1] for match in found if match})
+
+
+def is_installed(package: str) -> bool:
+    """Says whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def steps(page: str, having: Collection[str] = ()) -> list[Command | Code]:
+    """Gives what is to be run on a page, in order; blocks that need a package only if that is among `having`."""
     result: list[Command | Code] = []
     for info, line, lines in blocks(page):
-        if info == "python":
+        need = _NEEDS.fullmatch(info)
+        if info == "python" or (need and need[1] in having):
             result.append(Code("\n".join(lines), line))
         elif info == "console":
             result += commands(lines, line)

@@ -2,7 +2,18 @@ import re
 from pathlib import Path
 
 import pytest
-from page_blocks import RUN_KINDS, Code, Command, Runner, blocks, commands, difference, steps
+from page_blocks import (
+    RUN_KINDS,
+    Code,
+    Command,
+    Runner,
+    blocks,
+    commands,
+    difference,
+    is_installed,
+    needed,
+    steps,
+)
 
 from scripts.cli import COMMANDS
 
@@ -11,16 +22,30 @@ PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
 RUNNABLE = [page for page in PAGES if steps(page.read_text())]
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
-def test_a_page_does_what_it_shows(page, tmp_path):
-    runner = Runner(page, tmp_path)
+NEEDS = [(page, package) for page in PAGES for package in needed(page.read_text())]
+
+
+def run_page(page, folder, having=()):
+    runner = Runner(page, folder)
     try:
-        for step in steps(page.read_text()):
+        for step in steps(page.read_text(), having):
             problem = runner.run(step)
             if problem:
                 pytest.fail(problem, pytrace=False)
     finally:
         runner.close()
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+def test_a_page_does_what_it_shows(page, tmp_path):
+    run_page(page, tmp_path)
+
+
+@pytest.mark.parametrize(("page", "package"), NEEDS, ids=lambda value: value if isinstance(value, str) else value.stem)
+def test_a_block_that_needs_another_package_is_run_where_that_is_installed(page, package, tmp_path):
+    if not is_installed(package):
+        pytest.skip(f"{package} is not installed, and a block of {page.name} needs it")
+    run_page(page, tmp_path, having=[package])
 
 
 def test_the_readme_is_run():
@@ -67,6 +92,13 @@ def test_blocks_are_read_with_their_kind_and_line():
     page = "text\n```console\n$ one\n```\n- item\n  ```python\n  if a:\n      b\n  ```\n"
     assert blocks(page) == [("console", 3, ["$ one"]), ("python", 7, ["if a:", "    b"])]
     assert steps(page) == [Command("one", 3), Code("if a:\n    b", 7)]
+
+
+def test_a_block_that_needs_a_package_is_a_step_only_for_those_who_have_it():
+    page = "```python\na\n```\n```python needs torch\nb\n```\n```python no-run\nc\n```\n"
+    assert needed(page) == ["torch"]
+    assert steps(page) == [Code("a", 2)]
+    assert steps(page, ["torch"]) == [Code("a", 2), Code("b", 5)]
 
 
 def test_commands_carry_output_continuation_and_exit_code():

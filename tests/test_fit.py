@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trees import picture
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import FITS, fit, parse_size
+from hdf5_helper.fit import FITS, fit, parse_size, reduction
 
 SIDES = st.integers(1, 60)
 
@@ -72,3 +72,37 @@ def test_an_unknown_way_is_named():
         FacetError, match=r"fit 'stretsch': expected one of crop, pad, stretch \(did you mean 'stretch'"
     ):
         fit(picture(7), (10, 10), "stretsch")
+
+
+@given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(FITS))
+def test_the_result_goes_into_memory_that_is_given(height, width, new_height, new_width, how):
+    image, out = picture(8, height, width), np.full((new_height, new_width, 3), 9, np.uint8)
+    assert fit(image, (new_height, new_width), how, out=out) is out
+    assert np.array_equal(out, fit(image, (new_height, new_width), how))
+
+
+LARGE = st.integers(1, 3000)
+
+
+@given(LARGE, LARGE, SIDES, SIDES, st.sampled_from(FITS))
+def test_the_largest_reduction_is_taken_that_leaves_twice_the_result(height, width, new_height, new_width, how):
+    scales = height / new_height, width / new_width
+    scale = max(scales) if how == "pad" else min(scales)  # what `pad` gives fills the size one way only
+    found = reduction((height, width), (new_height, new_width), how)
+    assert found == max([1, *(factor for factor in (2, 4, 8) if scale / factor >= 2)])
+
+
+def halved(image: np.ndarray, step: int) -> np.ndarray:
+    """Gives the means of squares of `step` pixels; the last ones repeat the edge, as a JPEG's blocks do."""
+    height, width = image.shape[:2]
+    whole = np.pad(image, ((0, -height % step), (0, -width % step), (0, 0)), "edge")
+    squares = whole.reshape(whole.shape[0] // step, step, whole.shape[1] // step, step, 3)
+    return squares.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+@given(st.integers(80, 500), st.integers(80, 500), st.integers(10, 40), st.integers(10, 40), st.sampled_from(FITS))
+def test_an_image_decoded_at_a_reduced_scale_comes_out_in_the_same_place(height, width, new_height, new_width, how):
+    image, size = picture(9, height, width), (new_height, new_width)
+    step = reduction((height, width), size, how)
+    reduced = fit(halved(image, step), size, how, whole=(height, width)).astype(int)
+    assert np.abs(reduced - fit(image, size, how)).max() <= (2 if step > 1 else 0)

@@ -1,13 +1,17 @@
+import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from trees import manifest
 
 from hdf5_helper import HDF5Generator, HDF5Reader
 from hdf5_helper.errors import FacetError
-from hdf5_helper.reading.generator import known_rows
+from hdf5_helper.packing.packer import PackOptions, pack
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +67,64 @@ def test_a_state_is_three_integers(file):
         assert generator.state() == {"seed": 5, "epoch": 1, "step": 1}
 
 
+@pytest.mark.parametrize("shuffle", ["full", "blocks", None])
 @pytest.mark.parametrize("replicas", [1, 2, 4, 8])
-def test_replicas_share_the_same_global_batches(file, replicas):
-    with HDF5Generator(file, "train", 16, seed=2) as whole:
-        parts = [HDF5Generator(file, "train", 16, seed=2, replica=k, replicas=replicas) for k in range(replicas)]
-        for step in range(whole.steps_per_epoch):
-            together = np.concatenate([part.indices(3, step) for part in parts])
-            assert together.tolist() == whole.indices(3, step).tolist()
+def test_replicas_share_the_same_global_batches_without_gaps_or_repeats(file, replicas, shuffle):
+    arguments = {"seed": 2, "shuffle": shuffle}
+    with HDF5Generator(file, "train", 16, **arguments) as whole:
+        parts = [HDF5Generator(file, "train", 16, replica=k, replicas=replicas, **arguments) for k in range(replicas)]
+        for epoch in (1, 3):
+            for step in range(whole.steps_per_epoch):
+                together = np.concatenate([part.indices(epoch, step) for part in parts])
+                assert together.tolist() == whole.indices(epoch, step).tolist()
+        for part in parts:
+            assert part.steps_per_epoch == whole.steps_per_epoch
+            part.close()
+
+
+def test_a_state_goes_on_under_another_number_of_replicas(file):
+    with HDF5Generator(file, "train", 16, seed=2, epochs=2) as one:
+        batches = list(one)
+    pair = [HDF5Generator(file, "train", 16, seed=2, epochs=2, replica=k, replicas=2) for k in range(2)]
+    seen = [next(zip(*map(iter, pair), strict=True)) for _ in range(3)]
+    with HDF5Generator(file, "train", 16, seed=2, epochs=2) as later:
+        later.restore(pair[1].state())
+        rest = list(later)
+    for part in pair:
+        part.close()
+    halves = [np.concatenate([part[0] for part in parts]) for parts in seen]
+    assert all(np.array_equal(half, batch[0]) for half, batch in zip(halves, batches, strict=False))
+    assert len(rest) == len(batches) - 3
+    assert all(equal(*both) for both in zip(rest, batches[3:], strict=True))
+
+
+def test_a_split_smaller_than_a_batch_gives_the_largest_batch_and_says_so(half_known):
+    sentence = f"{half_known}: its train split has 12 examples, so batches are of 10 instead of 20"
+    with pytest.warns(UserWarning, match=re.escape(sentence)) as said:
+        generator = HDF5Generator(half_known, "train", 20, ("gender", "id"), replicas=5, replica=4)
+    with generator:
+        assert (generator.batch_size, generator.steps_per_epoch) == (10, 1)
+        assert generator.batch(1, 0)[0].shape == (2, 40, 32, 3)
+    assert [warning.filename for warning in said] == [__file__]
+
+
+def test_unshuffled_batches_may_be_larger_than_the_split(half_known):
+    with HDF5Generator(half_known, "train", 100, "id", shuffle=None, epochs=1) as generator:
+        assert [len(ids) for _images, ids in generator] == [12]
 
 
 def test_unshuffled_batches_follow_the_file_to_its_end(file):
     with HDF5Generator(file, "test", 7, "gender", shuffle=None, epochs=1) as generator, HDF5Reader(file) as reader:
         genders = np.concatenate([genders for _images, genders in generator])
         assert genders.tolist() == reader.labels("gender")[reader.split("test")].tolist()
+
+
+def test_a_generator_that_goes_to_another_process_gives_the_same_batches(file):
+    with HDF5Generator(file, "train", 16, ("gender", "age"), seed=4) as generator:
+        generator.seek(2, 3)
+        with pickle.loads(pickle.dumps(generator)) as other:  # noqa: S301
+            assert other.state() == generator.state()
+            assert equal(other.batch(5, 1), generator.batch(5, 1))
 
 
 def test_plain_keras_fit_trains_on_it(file):
@@ -102,7 +151,8 @@ def test_dataset_gives_the_same_batches_from_the_present_state_each_time_and_lea
             assert all(equal(*pair) for pair in zip(found, expected, strict=True))
         next(iter(dataset))
         assert one.state() == {"seed": 0, "epoch": 1, "step": 2}
-        assert [spec.shape.as_list() for spec in dataset.element_spec[1].values()] == [[None], [None]]
+        assert dataset.element_spec[0].shape.as_list() == [16, 32, 32, 3]
+        assert [spec.shape.as_list() for spec in dataset.element_spec[1].values()] == [[16], [16]]
 
 
 def test_plain_keras_fit_trains_on_the_dataset_epoch_by_epoch(file):
@@ -126,13 +176,38 @@ def test_batches_from_a_place_leave_the_generator_where_it_is(file):
     assert all(equal(*pair) for pair in zip(found, expected, strict=True))
 
 
-def test_rows_without_any_known_label_are_left_out(file):
-    with HDF5Reader(file) as reader:
-        values = reader.labels("gender").copy()
-        values[::2] = 255
-        reader.labels = lambda _name: values
-        rows = known_rows(reader, "all", ("gender",))
-    assert rows.tolist() == list(range(1, 120, 2))
+@pytest.fixture
+def half_known(tmp_path):
+    """Twelve examples, all in train: even ones have a gender, every third one an age."""
+    rows = [
+        {"path": f"{n}.png", "gender": "" if n % 2 else "f", "age": "" if n % 3 else 30, "id": n, "split": "train"}
+        for n in range(12)
+    ]
+    options = PackOptions(columns={"gender": "gender", "age": "age", "id": "id"})
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "f.h5", options)
+    return tmp_path / "f.h5"
+
+
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        (("gender",), lambda n: n % 2 == 0),
+        (("age",), lambda n: n % 3 == 0),
+        (("gender", "age"), lambda n: n % 2 == 0 or n % 3 == 0),
+    ],
+)
+def test_rows_without_any_known_label_are_left_out(half_known, labels, known):
+    with HDF5Generator(half_known, "train", 2, labels, epochs=1) as generator:
+        numbers = [int(generator.reader.paths[row].removesuffix(".png")) for row in generator.order.rows]
+        assert sorted(numbers) == [n for n in range(12) if known(n)]
+        assert sum(len(images) for images, _labels in generator) == len(numbers)
+
+
+def test_a_split_without_a_known_label_is_refused_and_the_file_let_go(half_known):
+    with pytest.raises(FacetError) as error:
+        HDF5Generator(half_known, "test", 2, ("gender", "age"))
+    assert str(error.value) == f"{half_known}: its test split has no example with a known gender or age"
+    assert str(half_known) not in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +218,8 @@ def test_rows_without_any_known_label_are_left_out(file):
             "has no label 'gendre', expected one of age, age_group, gender (did you mean 'gender'?)",
         ),
         ({"batch_size": 16, "replicas": 3}, "expected a global batch divisible by the replicas"),
-        ({"batch_size": 500}, "batch_size 500: only"),
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"batch_size": 1024, "replicas": 512}, "batch_size 1024: only "),
     ],
 )
 def test_a_generator_that_cannot_be_is_refused(file, arguments, sentence):

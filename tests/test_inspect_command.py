@@ -1,4 +1,5 @@
 import json
+import shutil
 
 from trees import manifest
 
@@ -15,12 +16,21 @@ def test_inspect_prints_counts_by_split_and_label(packed, facet):
         values = summarize(reader)
     columns = [*values["splits"].values(), values]
     counts = "".join(f"{column['labels']['gender']['female']:>14,}" for column in columns)
+    weights = values["balanced_weights"]["gender"]
+    origins = "".join(f"{column['groups']['origin']['imdb']:>14,}" for column in columns)
     assert (answer.code, answer.stderr) == (0, "")
     assert lines[0].startswith(f"{file}: {values['examples']} examples, encoded storage, ")
     assert f"{'':<24}{'train':>14}{'validation':>14}{'test':>14}{'all':>14}" in lines
     assert f"{'gender female':<24}{counts}" in lines
-    assert "1 byte-identical copy; 1 image in several splits" in lines
+    assert f"balanced weights of gender: male {weights['male']:.3f}, female {weights['female']:.3f}" in lines
+    assert f"{'group origin imdb':<24}{origins}" in lines
+    assert "1 byte-identical copy; 1 image in several splits (1 pair)" in lines
     assert f"{values['subjects']['persons']} persons; 1 in several splits" in lines
+    seen = values["subjects"]["seen_before"]["test"]
+    assert (
+        f"warning: 1 person of test is in train or validation too: {seen['examples']} of its {seen['of']} examples"
+        " show that person, so figures on test look too good"
+    ) in lines
     assert lines[-1] == f"next: facet train {file} --run NAME --backbone mobilenet --weights imagenet"
 
 
@@ -35,16 +45,33 @@ def test_of_many_classes_and_groups_the_twenty_largest_are_printed(facet, tmp_pa
     assert [line.split() for line in lines if line.startswith("mood ")] == [
         ["mood", name, str(sizes[name]), str(sizes[name])] for name in largest
     ]
-    assert "mood: … 10 more" in [line.strip() for line in lines]
-    groups = ", ".join(f"k{name} {sizes[name]}" for name in largest)
-    assert f"group camera: {groups}, … 10 more" in lines
+    assert "mood: … 10 more" in lines
+    assert [line.split()[2] for line in lines if line.startswith("group camera k")] == [f"k{name}" for name in largest]
+    assert "group camera: … 10 more" in lines
+    rarest = sorted(sizes, key=lambda name: sizes[name])[:20]
+    weights = [f"{name} {90 / (30 * sizes[name]):.3f}" for name in sizes if name in rarest]
+    assert f"balanced weights of mood: {', '.join(weights)}, … 10 more" in lines
     assert lines[-1] == "next: facet train 'my file.h5' --run NAME --backbone mobilenet --weights imagenet"
 
 
-def test_inspect_names_copies_when_asked(packed, facet):
-    answer = facet("inspect", packed("agegender", count=300, mess=True), "--duplicates")
-    [copies] = [line for line in answer.stdout.splitlines() if " = " in line]
-    assert {path.split("/")[1] for path in copies.split(" = ")} == {"aligned", "valid"}
+def test_inspect_names_and_draws_what_is_on_two_sides_when_asked(packed, facet, tmp_path):
+    file = packed("agegender", count=300, mess=True)
+    answer = facet("inspect", file, "--duplicates", "--pairs", "pairs.png", cwd=tmp_path)
+    lines = answer.stdout.splitlines()
+    [copies] = [line for line in lines if " = " in line]
+    assert [part.split("/")[1].split()[0] for part in copies.split(" = ")] == ["aligned", "valid"]
+    assert copies.endswith(" (test)")
+    assert len([line for line in lines if line.startswith("in several splits: ")]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.png"]
+    assert "pairs.png: " in lines[-2]
+
+
+def test_pairs_are_drawn_beside_the_file_where_no_other_place_is_given(packed, facet, tmp_path):
+    shutil.copy(packed("agegender", count=300, mess=True), tmp_path / "f.h5")
+    before = (tmp_path / "f.h5").read_bytes()
+    assert facet("inspect", "f.h5", "--duplicates", cwd=tmp_path).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "f.h5.duplicates.png"]
+    assert (tmp_path / "f.h5").read_bytes() == before
 
 
 def test_json_is_the_summary_and_nothing_else(packed, facet, tmp_path):

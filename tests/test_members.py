@@ -129,6 +129,17 @@ def test_a_sealed_file_whose_images_lie_beyond_their_bytes_is_one_sentence(tree,
         HDF5Reader(resealed(tmp_path / "whole.h5", tmp_path / "a.h5", change))
 
 
+def test_sizes_in_the_index_that_are_not_those_of_the_images_change_no_pixel(tree, tmp_path):
+    pack([tree], tmp_path / "whole.h5")
+
+    def change(file: h5py.File) -> None:
+        file["encoded/height"][:], file["encoded/width"][:] = SIZE
+
+    copy = resealed(tmp_path / "whole.h5", tmp_path / "a.h5", change)
+    with HDF5Reader(copy, image_size=SIZE) as wrong, HDF5Reader(tmp_path / "whole.h5", image_size=SIZE) as right:
+        assert np.array_equal(wrong.read(np.arange(120)), right.read(np.arange(120)))
+
+
 def test_a_resealed_file_is_read_so_that_the_tests_above_say_something(file, tmp_path):
     with HDF5Reader(resealed(file, tmp_path / "a.h5", lambda changed: changed.attrs.pop("layout"))) as reader:
         assert reader.read([0]).shape == (1, *SIZE, 3)

@@ -53,6 +53,8 @@ def test_with_json_stdout_is_one_value(facet, tree, tmp_path):
             "rejects": 1,
             "rejects_file": "faces.h5.rejects.csv",
             "ignored": 1,
+            "found": 0,
+            "in_several_sources": 0,
             "bytes": (tmp_path / "faces.h5").stat().st_size,
             "images_digest": reader.images_digest,
             "index_digest": reader.index_digest,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import Meddler, agegender_paths, left_in, plant, write
+from trees import agegender_paths, left_in, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack

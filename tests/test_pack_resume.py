@@ -137,7 +137,7 @@ def test_overwrite_begins_anew_where_another_pack_was_interrupted(tree, tmp_path
 
 def test_another_process_cannot_pack_to_the_same_name_at_the_same_time(tree, tmp_path):
     def second() -> None:
-        with pytest.raises(FacetError, match="a.h5: another process is packing it now, expected another name or"):
+        with pytest.raises(FacetError, match=r"a.h5: another process is packing it now, expected another name or"):
             pack([tree], tmp_path / "a.h5", RAW)
 
     pack([tree], tmp_path / "a.h5", RAW, progress=Meddler(second))

@@ -123,7 +123,7 @@ def test_when_nothing_can_be_read_the_command_fails_and_leaves_no_csv(folder, tm
     assert str(refused.value) == "none of the 2 pictures could be read, expected at least one"
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"not read: {tmp_path / 'a.jpg'}: an empty file",
-        f"not read: {tmp_path / 'b.jpg'}: cannot be decoded: damaged or truncated image data",
+        f"not read: {tmp_path / 'b.jpg'}: cannot be decoded: is no image of a known format",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
 

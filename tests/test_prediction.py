@@ -145,7 +145,7 @@ def test_an_unreadable_picture_has_its_reason_and_stops_nothing(tmp_path):
     assert {prediction.path.name: prediction.reason for prediction in found} == {
         "good.png": "",
         "empty.jpg": "an empty file",
-        "text.jpg": "cannot be decoded: damaged or truncated image data",
+        "text.jpg": "cannot be decoded: is no image of a known format",
         "cut.png": "cannot be decoded: damaged or truncated image data",
         "folder.jpg": "is a directory",
         "also.png": "",

@@ -4,6 +4,9 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import xxhash
 from trees import agegender_paths, encoded, picture, plant, write
 
 from hdf5_helper.errors import FacetError
@@ -21,6 +25,7 @@ from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.storage import opening, positional
 
 SIZE = (24, 20)
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +120,8 @@ def test_wrong_indices_are_refused(file, indices):
 
 def test_encoded_files_give_any_size_and_raw_files_their_own(file, tree):
     if file.stem == "encoded":
-        with HDF5Reader(file, image_size=(10, 12), fit="pad") as reader:
-            assert np.array_equal(reader.read([5]), expected(tree, [reader.paths[5]], (10, 12), "pad"))
+        with HDF5Reader(file, image_size=(15, 17), fit="pad") as reader:
+            assert np.array_equal(reader.read([5]), expected(tree, [reader.paths[5]], (15, 17), "pad"))
     else:
         with pytest.raises(FacetError, match="holds raw images of 24×20 pixels, found image_size 10×12, expected"):
             HDF5Reader(file, image_size=(10, 12))
@@ -187,8 +192,7 @@ def test_many_threads_may_share_a_reader(file):
 def test_a_reader_that_was_used_works_after_a_fork(file):
     with HDF5Reader(file, workers=2) as reader:
         whole = reader.read(np.arange(120)).tobytes()
-        while len(reader._pool._threads) < 2:  # all threads there are belong to the parent
-            reader.read(np.arange(120))
+        reader._threads().submit(int).result()  # all threads there are belong to the parent
         receiver, sender = multiprocessing.Pipe(duplex=False)
         child = os.fork()
         if child == 0:
@@ -202,6 +206,116 @@ def test_a_reader_that_was_used_works_after_a_fork(file):
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def read_digests(reader: HDF5Reader, seeds: range) -> list[int]:
+    rows = np.arange(len(reader))
+    return [xxhash.xxh3_64_intdigest(reader.read(np.roll(rows, seed))) for seed in seeds]
+
+
+def test_a_process_forked_while_threads_read_reads_right(file):
+    with HDF5Reader(file, verify="always", workers=2) as reader, ThreadPoolExecutor(3) as pool:
+        whole = read_digests(reader, range(4))
+        busy = [pool.submit(read_digests, reader, range(40)) for _ in range(3)]
+        context = multiprocessing.get_context("fork")
+        for _ in range(4):
+            receiver, sender = context.Pipe(duplex=False)
+            child = context.Process(target=lambda out: out.send(read_digests(reader, range(4))), args=(sender,))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork beside threads
+                child.start()
+            assert receiver.poll(60)
+            assert receiver.recv() == whole
+            child.join()
+        assert all(task.result()[:4] == whole for task in busy)
+
+
+def test_a_spawned_process_gets_a_reader_of_its_own(file):
+    with HDF5Reader(file, workers=2) as reader:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            elsewhere = pool.apply(read_digests, (reader, range(2)))
+        assert elsewhere == read_digests(reader, range(2))
+
+
+MEMORY = """
+import sys
+import numpy as np
+from hdf5_helper.reading.reader import HDF5Reader
+def anonymous():
+    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1000
+with HDF5Reader(sys.argv[1], image_size=None if sys.argv[2] == "raw" else (150, 150)) as reader:
+    for epoch in range(10):
+        for rows in np.random.default_rng(epoch).permutation(len(reader))[:960].reshape(-1, 64):
+            batch = reader.read(rows)
+        print(anonymous())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("storage", ["encoded", "raw"])
+def test_its_own_memory_is_small_and_the_same_in_every_epoch(packed, storage):
+    options = {"storage": "raw", "image_size": (150, 150)} if storage == "raw" else {}
+    file = packed("agegender", count=1000, **options)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(file), storage], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    used = [float(line) for line in done.stdout.split()]
+    assert len(used) == 10
+    assert max(used) <= 128
+    assert max(used[1:]) - used[1] <= 4  # MB; one batch
+
+
+def test_batches_that_are_begun_ahead_are_those_that_are_read(file):
+    with HDF5Reader(file, workers=2) as reader:
+        batches = [np.random.default_rng(seed).permutation(120)[:50] for seed in range(9)] + [np.array([], int)]
+        pending = [reader.begin(rows) for rows in batches]
+        assert all(np.array_equal(one.result(), reader.read(rows)) for one, rows in zip(pending, batches, strict=True))
+        with pytest.raises(IndexError, match="indices must be"):
+            reader.begin([120])
+
+
+def test_a_batch_begun_before_a_fork_is_read_anew_after_it(file):
+    with HDF5Reader(file, workers=2) as reader:
+        pending, whole = reader.begin(np.arange(120)), reader.read(np.arange(120))
+        context = multiprocessing.get_context("fork")
+        receiver, sender = context.Pipe(duplex=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = context.Process(target=lambda: sender.send_bytes(pending.result().tobytes()))
+            child.start()
+        assert receiver.poll(60)
+        assert receiver.recv_bytes() == pending.result().tobytes() == whole.tobytes()
+        child.join()
+
+
+def test_stored_bytes_are_the_trees_files_or_the_pixels(file, tree):
+    with HDF5Reader(file) as reader:
+        stored = reader.stored([7, 0])
+        if file.stem == "encoded":
+            assert stored == [(tree / reader.paths[row]).read_bytes() for row in (7, 0)]
+        else:
+            assert stored == [image.tobytes() for image in reader.read([7, 0])]
+
+
+def test_asking_for_images_ahead_changes_nothing(file):
+    with HDF5Reader(file) as reader:
+        whole = reader.read(np.arange(120))
+        for rows in ([], [5], [3, 4, 5, 90, 91], np.arange(120)):
+            reader.prefetch(rows)
+        assert np.array_equal(reader.read(np.arange(120)), whole)
+
+
+def test_many_images_of_different_sizes_come_out_in_their_places(tmp_path):
+    for number in range(60):
+        write(tmp_path / "t", f"{('man', 'woman')[number % 2]}/{number:02d}.jpg", encoded(picture(number, 20 + number)))
+    pack([tmp_path / "t"], tmp_path / "a.h5")
+    for workers in (1, 2, 5):
+        with HDF5Reader(tmp_path / "a.h5", image_size=(32, 32), workers=workers) as reader:
+            rows = np.random.default_rng(workers).permutation(60)
+            assert np.array_equal(
+                reader.read(rows), expected(tmp_path / "t", [reader.paths[row] for row in rows], (32, 32), "stretch")
+            )
 
 
 def test_a_reader_pickles_as_its_arguments(file):

@@ -55,7 +55,7 @@ def test_everything_imported_is_required():
     required = {import_names.get(name, name) for name in pins("cpu")} | optional
     sources = [path for package in ("hdf5_helper", "models", "scripts") for path in (ROOT / package).rglob("*.py")]
     used = {name.partition(".")[0] for path in sources for name in imported(ast.parse(path.read_text()))}
-    ours = {"hdf5_helper", "models", "scripts"}
+    ours = {"benchmarks", "hdf5_helper", "models", "scripts"}
     brought_by_tensorflow = {"google"}  # its protobuf
     assert used - set(sys.stdlib_module_names) - ours - required - brought_by_tensorflow == set()
 

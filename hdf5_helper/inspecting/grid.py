@@ -1,6 +1,7 @@
-"""A sheet of examples from a packed file, each with its labels written below it."""
+"""Sheets of examples from a packed file, each with its labels written below it."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from hdf5_helper.atomic import write_bytes
 from hdf5_helper.disk import failures_as_sentences
 from hdf5_helper.errors import FacetError
 from hdf5_helper.fit import fit
+from hdf5_helper.inspecting.perceptual import open_small, read_upright
 from hdf5_helper.labels import label_kind
 from hdf5_helper.reading.reader import HDF5Reader
 
@@ -19,6 +21,8 @@ UInt8Array = NDArray[np.uint8]
 _CELL = 128
 _CAPTION = 34
 _COLUMNS = 8
+_GAP = 12  # pixels between two groups of cells
+_PAPER = 24
 _INK = (235, 235, 235)
 
 
@@ -31,24 +35,30 @@ def write_grid(source: Path, target: Path, count: int = 48) -> int:
     Raises:
         FacetError: `target` is no `.png` name or cannot be written, or `source` cannot be read.
     """
-    if target.suffix.lower() != ".png":
-        raise FacetError(f"--grid {target}: expected a name that ends in .png")
-    with _open(source) as reader:
+    check_picture_name(target, "--grid")
+    with open_small(source, (_CELL, _CELL), "pad") as reader:
         rows = choose_rows(reader, count)
-        sheet = draw_grid(reader, rows)
-    _done, data = cv2.imencode(".png", sheet[..., ::-1])
-    with failures_as_sentences(target):
-        write_bytes(target, bytes(data))
+        write_picture(target, draw_grid(reader, rows))
     return len(rows)
 
 
-def _open(source: Path) -> HDF5Reader:
-    """Opens so that images come at one size: encoded ones at the cell's, raw ones at their own."""
-    reader = HDF5Reader(source)
-    if reader.storage == "raw":
-        return reader
-    reader.close()
-    return HDF5Reader(source, image_size=(_CELL, _CELL), fit="pad")
+def write_pairs(source: Path, target: Path, pairs: Sequence[tuple[int, int]]) -> None:
+    """Draws pairs of examples side by side, four pairs a line, into the PNG file `target`; raises as `write_grid`."""
+    with open_small(source, (_CELL, _CELL), "pad") as reader:
+        write_picture(target, draw_grid(reader, np.array(pairs, np.int64).reshape(-1), together=2))
+
+
+def check_picture_name(target: Path, option: str) -> None:
+    """Refuses a name that does not end in `.png`."""
+    if target.suffix.lower() != ".png":
+        raise FacetError(f"{option} {target}: expected a name that ends in .png")
+
+
+def write_picture(target: Path, sheet: UInt8Array) -> None:
+    """Writes a sheet, uint8 (height, width, 3), RGB, as a PNG file, whole or not at all."""
+    _done, data = cv2.imencode(".png", sheet[..., ::-1])
+    with failures_as_sentences(target):
+        write_bytes(target, bytes(data))
 
 
 def choose_rows(reader: HDF5Reader, count: int) -> NDArray[np.int64]:
@@ -64,15 +74,20 @@ def _evenly(length: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, length - 1, min(length, count)).round().astype(np.int64))
 
 
-def draw_grid(reader: HDF5Reader, rows: NDArray[np.int64]) -> UInt8Array:
-    """Gives a sheet of the examples `rows`, eight a line, uint8 (height, width, 3), RGB."""
-    images = reader.read(rows)
-    if reader.attributes.get("channels_first"):
-        images = images.transpose(0, 2, 3, 1)
+def draw_grid(reader: HDF5Reader, rows: NDArray[np.int64], together: int = _COLUMNS) -> UInt8Array:
+    """Gives a sheet of the examples `rows`, eight a line, uint8 (height, width, 3), RGB.
+
+    Args:
+        reader: an open file that gives images at one size.
+        rows: example indices (k,).
+        together: cells between two gaps, a divisor of eight.
+    """
     lines, columns = -(-len(rows) // _COLUMNS), min(_COLUMNS, len(rows))
-    sheet = np.full((lines * (_CELL + _CAPTION), columns * _CELL, 3), 24, np.uint8)
-    for place, (row, image) in enumerate(zip(rows.tolist(), images, strict=True)):
-        top, left = place // _COLUMNS * (_CELL + _CAPTION), place % _COLUMNS * _CELL
+    width = columns * _CELL + (columns - 1) // together * _GAP
+    sheet = np.full((lines * (_CELL + _CAPTION), width, 3), _PAPER, np.uint8)
+    for place, (row, image) in enumerate(zip(rows.tolist(), read_upright(reader, rows), strict=True)):
+        line, column = divmod(place, _COLUMNS)
+        top, left = line * (_CELL + _CAPTION), column * _CELL + column // together * _GAP
         cell = fit(np.ascontiguousarray(image), (_CELL, _CELL), "pad")
         sheet[top : top + _CELL, left : left + _CELL] = cell
         below = sheet[top + _CELL : top + _CELL + _CAPTION, left : left + _CELL]

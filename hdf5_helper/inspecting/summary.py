@@ -1,26 +1,39 @@
 """What is in a packed file, as values that fit into JSON."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hdf5_helper.labels import UNKNOWN_CLASS, known, label_kind
+from hdf5_helper.inspecting.counts import count_groups, count_labels, weigh_labels
+from hdf5_helper.inspecting.sides import count_identical, count_subjects
 from hdf5_helper.reading.reader import HDF5Reader
 
 Values = dict[str, Any]
 
+#: How many image sizes are listed with their counts, the most frequent first.
+_MOST_SIZES = 5
+
 
 def summarize(reader: HDF5Reader) -> Values:
-    """Gives everything that `facet inspect` says about a file.
+    """Gives everything that `facet inspect` says about a file; nothing is read but the index.
 
     Returns:
-        A dict for JSON: `path`, `bytes`, `examples`, `storage`, `fit`, `image_size` ([height, width] or None),
-        `image_sizes`, `creation` (the root attributes), `images_digest`, `index_digest`, `splits` and `labels` and
-        `groups` (counts), `subjects` and `duplicates` (counts, and how many are on two sides of a split).
+        A dict for JSON:
+
+        - `path`, `bytes`, `examples`, `storage`, `fit`, `image_size` ([height, width] or None), `creation` (the root
+          attributes), `images_digest`, `index_digest`;
+        - `image_sizes`: `different` (count), `smallest` and `largest` by area ([height, width]), `shorter_side` (pixels
+          at 0, 10, 50, 90 and 100 % of the examples), `most_frequent` (up to five [height, width, count]);
+        - `splits`: for each its `examples`, `labels` and `groups`; `labels` and `groups` of all examples; counts as in
+          `count_labels` and `count_groups`;
+        - `balanced_weights`: what `--class-weights balanced` makes of the train split, as in `weigh_labels`;
+        - `subjects`: as in `count_subjects`. `in_several_splits` are the persons on two sides, and
+          `seen_before.test` says how many `persons` of the test split are in train or validation too, and how many
+          `examples` out of (`of`) the test split they cover;
+        - `duplicates`: as in `count_identical`. `pairs_across_splits` are two examples of the same bytes on two sides.
     """
     splits = {name: reader.split(name) for name in reader.splits}
+    everything = np.arange(len(reader))
     return {
         "path": str(reader.path),
         "bytes": reader.path.stat().st_size,
@@ -32,119 +45,32 @@ def summarize(reader: HDF5Reader) -> Values:
         "creation": {name: _plain(value) for name, value in sorted(reader.attributes.items())},
         "images_digest": reader.images_digest,
         "index_digest": reader.index_digest,
-        "splits": {name: {"examples": len(rows), "labels": _labels(reader, rows)} for name, rows in splits.items()},
-        "labels": _labels(reader, np.arange(len(reader))),
-        "groups": {name: _group(reader, name) for name in reader.groups},
-        "subjects": _subjects(reader),
-        "duplicates": _duplicates(reader),
-    }
-
-
-def duplicates(reader: HDF5Reader) -> list[list[str]]:
-    """Gives the paths of images whose stored bytes are the same, a list for each image that is there more than once.
-
-    Stored bytes are told apart by their XXH3-64 checksums.
-    """
-    rows = np.argsort(reader.checksums, kind="stable")
-    ends = np.flatnonzero(np.diff(reader.checksums[rows])) + 1
-    same = [part for part in np.split(rows, ends) if len(part) > 1]
-    return sorted(sorted(reader.paths[row] for row in part.tolist()) for part in same)
-
-
-def leaking_subjects(reader: HDF5Reader) -> list[str]:
-    """Gives the names of the persons who are in more than one split, sorted."""
-    persons, sides = _on_several_sides(reader, reader.subjects, reader.subjects >= 0)
-    return sorted(reader.subject_names[person] for person in persons[sides > 1].tolist())
-
-
-def _labels(reader: HDF5Reader, rows: NDArray[np.int64]) -> Values:
-    found = {name: reader.labels(name)[rows] for name in reader.label_names}
-    return {name: _label(reader, name, values) for name, values in found.items()}
-
-
-def _label(reader: HDF5Reader, name: str, values: NDArray[Any]) -> Values:
-    if name == "age":
-        return _ages(values)
-    if name == "attributes":
-        return _attributes(reader, values)
-    return _classes(reader.class_names(name), values, label_kind(name).unknown)
-
-
-def _group(reader: HDF5Reader, name: str) -> Values:
-    return _classes(reader.group_names(name), reader.group(name), UNKNOWN_CLASS)
-
-
-def _classes(names: Iterable[str], values: NDArray[Any], unknown: float) -> Values:
-    counts = np.bincount(values, minlength=int(unknown) + 1).tolist()
-    return {**{name: counts[number] for number, name in enumerate(names)}, "unknown": counts[int(unknown)]}
-
-
-def _ages(values: NDArray[np.float32]) -> Values:
-    """Gives counts, range, median and decades (`20-29` holds 20 up to but not including 30 years)."""
-    is_known = known("age", values)
-    ages = values[is_known]
-    numbers = {"known": len(ages), "unknown": int((~is_known).sum())}
-    if not len(ages):
-        return {**numbers, "youngest": None, "median": None, "oldest": None, "decades": {}}
-    decades, counts = np.unique(ages // 10, return_counts=True)
-    return {
-        **numbers,
-        "youngest": float(ages.min()),
-        "median": float(np.median(ages)),
-        "oldest": float(ages.max()),
-        "decades": {
-            f"{int(decade) * 10}-{int(decade) * 10 + 9}": int(count)
-            for decade, count in zip(decades, counts, strict=True)
+        "splits": {
+            name: {"examples": len(rows), "labels": count_labels(reader, rows), "groups": count_groups(reader, rows)}
+            for name, rows in splits.items()
         },
-    }
-
-
-def _attributes(reader: HDF5Reader, values: NDArray[np.int8]) -> Values:
-    names = reader.class_names("attributes") or [str(number) for number in range(values.shape[1])]
-    signs = {"yes": 1, "no": -1, "unknown": 0}
-    return {
-        name: {word: int((column == sign).sum()) for word, sign in signs.items()}
-        for name, column in zip(names, values.T, strict=True)
+        "labels": count_labels(reader, everything),
+        "groups": count_groups(reader, everything),
+        "balanced_weights": weigh_labels(reader, reader.split("train")),
+        "subjects": count_subjects(reader),
+        "duplicates": count_identical(reader),
     }
 
 
 def _image_sizes(reader: HDF5Reader) -> Values:
-    sizes = reader.image_sizes()
+    sizes, counts = np.unique(reader.image_sizes(), axis=0, return_counts=True)
     areas = sizes.prod(axis=1)
+    often = np.argsort(-counts, kind="stable")[:_MOST_SIZES]
+    sides = np.repeat(sizes.min(axis=1), counts)
     return {
-        "different": len(np.unique(sizes, axis=0)),
+        "different": len(sizes),
         "smallest": sizes[int(areas.argmin())].tolist(),
         "largest": sizes[int(areas.argmax())].tolist(),
+        "shorter_side": {
+            f"{share} %": int(np.quantile(sides, share / 100, method="nearest")) for share in (0, 10, 50, 90, 100)
+        },
+        "most_frequent": [[*sizes[number].tolist(), int(counts[number])] for number in often.tolist()],
     }
-
-
-def _subjects(reader: HDF5Reader) -> Values:
-    is_known = reader.subjects >= 0
-    _persons, sides = _on_several_sides(reader, reader.subjects, is_known)
-    return {
-        "persons": len(sides),
-        "examples_without": int((~is_known).sum()),
-        "in_several_splits": int((sides > 1).sum()),
-    }
-
-
-def _duplicates(reader: HDF5Reader) -> Values:
-    checksums, counts = np.unique(reader.checksums, return_counts=True)
-    _images, sides = _on_several_sides(reader, reader.checksums, np.ones(len(reader), bool))
-    return {"copies": int((counts - 1).sum()), "in_several_splits": int((sides > 1).sum()), "images": len(checksums)}
-
-
-def _on_several_sides(
-    reader: HDF5Reader, keys: NDArray[Any], chosen: NDArray[np.bool_]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Gives each different key among the chosen rows, and the number of splits in which it is."""
-    split = np.full(len(reader), -1, np.int64)
-    for number, name in enumerate(reader.splits):
-        split[reader.split(name)] = number
-    found, inverse = np.unique(keys[chosen], return_inverse=True)
-    sides = np.zeros((len(found), len(reader.splits) + 1), bool)
-    sides[inverse, split[chosen]] = True
-    return found, sides.sum(axis=1)
 
 
 def _plain(value: object) -> object:

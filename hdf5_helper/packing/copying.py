@@ -1,21 +1,20 @@
 """Copies images between packed files as they are: checked against their checksums, never decoded."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.packing.executors import Workers
+from hdf5_helper.cores import available_cores
 from hdf5_helper.packing.laid_out import LaidOut
 from hdf5_helper.packing.options import PackOptions
-from hdf5_helper.packing.packed_origin import PackedOrigin
-from hdf5_helper.packing.payload import Original
+from hdf5_helper.packing.packed_origin import DAMAGED, PackedOrigin
 from hdf5_helper.packing.relayout import StoredImages, copy_images
 from hdf5_helper.packing.survey import Survey
 from hdf5_helper.progress import Progress
-from hdf5_helper.sources.records import RejectedError
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.positional import open_for_reading
 
@@ -37,37 +36,33 @@ def is_copied(survey: Survey, options: PackOptions) -> bool:
     return all(origin.raw_size == options.image_size for origin in origins)
 
 
-def find_damaged(survey: Survey, workers: Workers, progress: Progress) -> dict[int, str]:
+def find_damaged(survey: Survey, progress: Progress) -> dict[int, str]:
     """Compares every image with its checksum; gives the reasons of those that are damaged, by row."""
-    progress.start("checking", len(survey.rows))
+    which, numbers = _places(survey)
+    progress.start("checking", len(numbers))
     damaged: dict[int, str] = {}
-    tasks = (
-        (first, [survey.original(row) for row in survey.rows[first : first + _MOST_ROWS]])
-        for first in range(0, len(survey.rows), _MOST_ROWS)
-    )
-    for count, found in workers.results(_damaged, tasks):
-        damaged |= found
-        progress.advance(count)
+    with ThreadPoolExecutor(available_cores(), "facet-check") as pool:
+        for number, origin in enumerate(packed_origins(survey)):
+            rows = np.flatnonzero(which == number)
+            shares = [rows[first : first + _MOST_ROWS] for first in range(0, len(rows), _MOST_ROWS)]
+            for share, bad in zip(shares, pool.map(origin.damaged, [numbers[share] for share in shares]), strict=True):
+                damaged |= dict.fromkeys(share[bad].tolist(), DAMAGED)
+                progress.advance(len(share))
     progress.stop()
     return damaged
 
 
-def _damaged(task: tuple[int, Sequence[Original]]) -> tuple[int, dict[int, str]]:
-    first, originals = task
-    found: dict[int, str] = {}
-    for row, original in enumerate(originals, first):
-        try:
-            original.read()
-        except RejectedError as reason:
-            found[row] = str(reason)
-    return len(originals), found
+def _places(survey: Survey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Gives the number of the packed file, and the example index there, of every row, int64 (N,) each."""
+    origins = packed_origins(survey)
+    which = np.array([row.origin for row in survey.rows], np.int64)
+    return which, np.array([origins[row.origin].number(row) for row in survey.rows], np.int64)
 
 
 def copy_packed(file: LaidOut, survey: Survey, progress: Progress) -> NDArray[np.uint64]:
     """Writes images and index of a laid-out file whose rows come from packed files; gives the checksums, (N,)."""
     origins = packed_origins(survey)
-    which = np.array([row.origin for row in survey.rows], np.int64)
-    numbers = np.array([origins[row.origin].number(row) for row in survey.rows], np.int64)
+    which, numbers = _places(survey)
     progress.start("copying", len(numbers))
     with ExitStack() as stack:
         files = [(stack.enter_context(open_for_reading(origin.place)), origin.extents) for origin in origins]

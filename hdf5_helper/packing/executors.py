@@ -3,10 +3,12 @@
 Each is a `concurrent.futures.Executor`; Facet distributes nothing itself.
 """
 
+import importlib.util
 import itertools
 import logging
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
@@ -22,6 +24,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
@@ -34,6 +37,9 @@ EXECUTORS = ("threads", "processes")
 
 #: Tasks handed out per worker: one that is worked on and one that waits.
 _AHEAD = 2
+
+#: Where a Dask scheduler listens if it is not told otherwise.
+_SCHEDULER_PORT = 8786
 
 #: Seconds without any result, after which it is asked whether there are workers at all.
 _PATIENCE = 20.0
@@ -173,6 +179,7 @@ def _dask(name: str, count: int | None) -> Iterator[Workers]:
         ) from error
     with _without_log_lines():
         try:
+            _knock(name)
             client = Client(f"tcp://{name.removeprefix(DASK)}", timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:
             raise FacetError(
@@ -180,14 +187,28 @@ def _dask(name: str, count: int | None) -> Iterator[Workers]:
             ) from error
         with client:
             threads = _threads(client)
-            if not threads:
-                raise FacetError(f"--executor {name}: the cluster has no workers, expected a running `dask worker`")
+            _check_cluster(name, client, threads)
             pool = client.get_executor(pure=False, retries=1)
             number = min(threads, count or threads)
             try:
                 yield Workers(pool, number, elsewhere=True, are_there=lambda: _threads(client) > 0)
             finally:
                 pool.shutdown(wait=False)  # by then all is done, or nobody is left to wait for
+
+
+def _knock(name: str) -> None:
+    """Raises OSError at once where nobody listens; a Dask client would try for as long as it may."""
+    parts = urlsplit(name)
+    socket.create_connection((parts.hostname or "", parts.port or _SCHEDULER_PORT), timeout=10).close()
+
+
+def _check_cluster(name: str, client: Any, threads: int) -> None:
+    if not threads:
+        raise FacetError(f"--executor {name}: the cluster has no workers, expected a running `dask worker`")
+    # a worker that cannot even read its task would leave the cluster, and come back, without a word to us
+    lacking = [worker for worker, found in client.run(importlib.util.find_spec, "hdf5_helper").items() if not found]
+    if lacking:
+        raise FacetError(f"--executor {name}: {lacking[0]} does not find Facet, expected it on every machine")
 
 
 def _threads(client: Any) -> int:

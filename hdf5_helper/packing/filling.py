@@ -62,6 +62,8 @@ class Filler:
         done = self._found(workers, progress)
         found = sum(map(self._rows_of, done))
         progress.start("packing", count, done=found)
+        if workers.elsewhere:
+            self._journal.sync()
         missing = (self._block(number) for number in range(len(self._borders) - 1) if number not in done)
         for written in workers.results(write_block, missing):
             if workers.elsewhere:

@@ -122,11 +122,10 @@ class Journal:
         return body if len(body) == length and xxhash.xxh3_64_intdigest(body) == checksum else None
 
     def begin(self, head: Mapping[str, Any]) -> None:
-        """Writes what is packed now; the file that it speaks of is laid out already."""
+        """Writes what is packed now; no fsync, since a torn head or layout only means to begin anew."""
         self.line = json.dumps(head).encode() + b"\n"
         self._file.write(self.line)
         self._file.flush()
-        os.fsync(self._file.fileno())
         self.head = dict(head)
 
     def forget(self) -> None:
@@ -139,6 +138,10 @@ class Journal:
         body = record.pack()
         self._file.write(_RECORD.pack(len(body), xxhash.xxh3_64_intdigest(body)) + body)
         self._file.flush()
+
+    def sync(self) -> None:
+        """Lets other machines read it: what is not synchronized may stay on this one, on a network file system."""
+        os.fsync(self._file.fileno())
 
     def discard(self) -> None:
         """Removes the journal, while it is still locked where the system allows it."""

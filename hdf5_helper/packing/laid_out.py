@@ -59,7 +59,6 @@ def laid_out(path: Path, plan: FilePlan) -> Iterator[LaidOut]:
     places = create(path, plan.dsets, plan.attributes)
     with reopened(path, plan, places) as file:
         _reserve(path, file.handle)
-        os.fsync(file.handle)
         yield file
 
 

@@ -30,9 +30,8 @@ def part_path(target: Path) -> Path:
 
 
 def journal_path(target: Path) -> Path:
-    """Gives the name of the journal; a.h5 and a.hdf5 are two files, with two of them."""
-    suffix = "" if target.suffix == ".h5" else target.suffix
-    return target.with_name(f".{target.stem}.part{suffix}.journal")
+    """Gives the name of the journal; a.h5, a.hdf5 and a are three files, with three of them."""
+    return target.with_name(f".{target.stem}.part.journal" if target.suffix == ".h5" else f".{target.name}.journal")
 
 
 def kept_path(target: Path) -> Path:
@@ -83,8 +82,10 @@ def sweep(target: Path, journal: Journal) -> None:
 
 def sweep_if_done(target: Path) -> None:
     """Removes what a kill behind the very last step has left, unless somebody packs `target` now."""
-    if journal_path(target).exists():
-        with suppress(FacetError, OSError), closing(Journal(journal_path(target), target)) as journal:
+    journal_file = journal_path(target)
+    # an older target: its replacement was interrupted, and can go on
+    if journal_file.exists() and journal_file.stat().st_mtime_ns <= target.stat().st_mtime_ns:
+        with suppress(FacetError, OSError), closing(Journal(journal_file, target)) as journal:
             sweep(target, journal)
 
 
@@ -111,6 +112,7 @@ def held_journal(plan: PackPlan) -> Iterator[Journal]:
     """
     target = plan.target
     _refuse_own_names(plan)
+    beside(rejects_path(target)).exists()  # a name that is too long for the last file of all raises here and not then
     with closing(Journal(journal_path(target), target)) as journal:
         if target.exists() and not plan.options.overwrite:  # it did not when the survey began
             sweep(target, journal)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hdf5_helper.labels import UNKNOWN_CLASS, known, label_kind
 from hdf5_helper.packing.origin import Row
 from hdf5_helper.reading.packed_index import PackedIndex
+from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
 from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.file_layout import Extents
@@ -21,6 +22,9 @@ from hdf5_helper.storage.positional import Pieces, open_for_reading, read_pieces
 
 #: Labels whose stored values are their own, and not numbers of classes.
 _VALUES = ("age", "age_group", "gender")
+
+#: Why an image of a packed file is left out.
+DAMAGED = "its bytes do not match their checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class StoredFile:
         with open_for_reading(self.file) as handle:
             data = read_pieces(handle, self.pieces)
         if xxhash.xxh3_64_intdigest(data) != self.checksum:
-            raise RejectedError("its bytes do not match their checksum")
+            raise RejectedError(DAMAGED)
         return data if self.shape is None else np.frombuffer(data, np.uint8).reshape(self.shape)
 
 
@@ -130,6 +134,17 @@ class PackedOrigin:
         """Gives where the image of an example lies."""
         start = int(self.starts[number])
         return self.extents.pieces(start, start + int(self.lengths[number]))
+
+    @cached_property
+    def _stored(self) -> tuple[Verifier, StoredImages]:
+        verifier = Verifier(self.file, "never")
+        raw = self.index.storage == "raw"
+        return verifier, RawImages(self.file, verifier) if raw else EncodedImages(self.file, verifier, "stretch")
+
+    def damaged(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Says of which examples the stored bytes do not match their checksum, bool (n,); safe for threads."""
+        verifier, images = self._stored
+        return verifier.mismatches(numbers, images.stored(numbers))
 
     def original(self, row: Row) -> StoredFile:
         """See Origin."""

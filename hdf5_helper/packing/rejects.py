@@ -1,7 +1,5 @@
 """The list of images that are in the tree but not in the file: FILE.h5.rejects.csv."""
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,9 +23,13 @@ def write_rejects(target: Path, rejects: Rejects) -> None:
     if not rejects:
         rejects_path(target).unlink(missing_ok=True)
         return
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *rejects])
-    write_bytes(rejects_path(target), path_bytes(text.getvalue()))
+    lines = [",".join(map(_quoted, row)) + "\n" for row in (("path", "reason"), *rejects)]
+    write_bytes(rejects_path(target), path_bytes("".join(lines)))
+
+
+def _quoted(text: str) -> str:
+    """Gives a field of a CSV file; Python's csv module up to 3.12 does not quote a carriage return."""
+    return '"{}"'.format(text.replace('"', '""')) if any(mark in text for mark in ',"\r\n') else text
 
 
 def nothing_left(rejects: Rejects) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +53,9 @@ def write_packed(plan: PackPlan, journal: Journal, workers: Workers, progress: P
         FacetError: not one image is good, or there is no space to leave the bad ones out.
     """
     if is_copied(plan.survey, plan.options):
-        return _write_copied(plan, journal, workers, progress)
+        return _write_copied(plan, journal, progress)
     survey, part, kept = plan.survey, part_path(plan.target), kept_path(plan.target)
-    with _begun(plan, journal) as file:
+    with _begun(plan, beginning(plan), journal) as file:
         filled = Filler(file, survey, plan.options.image_store(), journal).fill(workers, progress)
         bad = _bad(survey, filled.rejects)
         if not bad and _is_dense(file, filled):
@@ -65,15 +66,15 @@ def write_packed(plan: PackPlan, journal: Journal, workers: Workers, progress: P
         return Unsealed(kept, left, bad, checksums, filled.found)
 
 
-def _write_copied(plan: PackPlan, journal: Journal, workers: Workers, progress: Progress) -> Unsealed:
+def _write_copied(plan: PackPlan, journal: Journal, progress: Progress) -> Unsealed:
     """Writes a file whose images are copied from packed files; what is damaged there is found first."""
-    survey = plan.survey
-    damaged = find_damaged(survey, workers, progress)
+    survey, now = plan.survey, beginning(plan)
+    damaged = find_damaged(survey, progress)
     bad = _bad(survey, damaged)
     if damaged:
         survey = survey.without(damaged)
         plan = replace(plan, survey=survey, file=plan_file(survey, plan.options))
-    with _begun(plan, journal) as file:
+    with _begun(plan, now, journal) as file:
         checksums = copy_packed(file, survey, progress)
     return Unsealed(part_path(plan.target), survey, bad, checksums)
 
@@ -87,9 +88,9 @@ def _bad(survey: Survey, reasons: Mapping[int, str]) -> Rejects:
 
 
 @contextmanager
-def _begun(plan: PackPlan, journal: Journal) -> Iterator[LaidOut]:
+def _begun(plan: PackPlan, now: Mapping[str, Any], journal: Journal) -> Iterator[LaidOut]:
     """Gives the part file open: what an interrupted pack has left if it was the same, else a new one."""
-    part, now = part_path(plan.target), beginning(plan)
+    part = part_path(plan.target)
     places = places_in(part, plan.file) if journal.head == now else None
     if places is not None:
         with reopened(part, plan.file, places) as file:

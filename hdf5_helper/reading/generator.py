@@ -1,5 +1,6 @@
 """HDF5Generator: batches of one split, in an order that is a pure function of (seed, epoch, step)."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -45,8 +46,10 @@ class HDF5Generator:
     """Iterates (images uint8 (b, H, W, 3), {label: array (b, …)}), epoch after epoch, for one replica of many.
 
     With `labels` as a string it gives (images, array), as plain `keras.Model.fit` wants. A shuffled epoch has full
-    batches only and leaves out other examples each time; with `shuffle=None` the last batch may be smaller. Examples
-    whose labels are all unknown are left out; single unknown labels keep their stored value (255, NaN, …).
+    batches only and leaves out other examples each time; where the split has fewer examples than a batch, batches are
+    as large as can be, and a warning says so. With `shuffle=None` the last batch may be smaller, and then the last
+    replicas get less of it or nothing. Examples whose labels are all unknown are left out; single unknown labels keep
+    their stored value (255, NaN, …).
 
     Args:
         path: a sealed file of `facet pack`.
@@ -84,12 +87,29 @@ class HDF5Generator:
             )
         self.single = isinstance(labels, str)
         self.labels = (labels,) if isinstance(labels, str) else tuple(labels)
-        self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
         self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
-        rows = known_rows(self.reader, split, self.labels)
-        self.order = Order(rows, batch_size, seed, shuffle, self.reader.block_rows)
+        self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
+        try:
+            self.order = self._make_order(batch_size, seed, shuffle)
+        except BaseException:
+            self.reader.close()
+            raise
+        if self.batch_size < batch_size:
+            held = f"{path}: its {split} split has {len(self.order.rows)} examples"
+            warnings.warn(f"{held}, so batches are of {self.batch_size} instead of {batch_size}", stacklevel=2)
         self._values = {label: self.reader.labels(label) for label in self.labels}
         self._epoch, self._step = 1, 0
+        self._asked: tuple[int, int] | None = None
+
+    def _make_order(self, batch_size: int, seed: int, shuffle: str | None) -> Order:
+        """Gives the order of the rows; a batch is as large as it can be where the rows do not fill the wanted one."""
+        rows = known_rows(self.reader, self.split, self.labels)
+        if not len(rows):
+            labels = " or ".join(self.labels)
+            raise FacetError(f"{self.reader.path}: its {self.split} split has no example with a known {labels}")
+        if shuffle is not None and self.replicas <= len(rows) < batch_size:
+            batch_size = len(rows) // self.replicas * self.replicas
+        return Order(rows, batch_size, seed, shuffle, self.reader.block_rows)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -106,9 +126,32 @@ class HDF5Generator:
         return self.steps_per_epoch
 
     def indices(self, epoch: int, step: int) -> Indices:
-        """Gives this replica's example indices at (epoch from 1, step from 0), int64 (b,)."""
+        """Gives this replica's example indices at (epoch from 1, step from 0), int64 (b,).
+
+        Under `blocks` it also asks the system to read ahead what the next window of blocks needs.
+        """
+        if self.order.shuffle == "blocks":
+            self._ask_ahead(epoch, step)
         share = self.order.batch_size // self.replicas
         return self.order.batch(epoch, step)[self.replica * share : (self.replica + 1) * share]
+
+    def _ask_ahead(self, epoch: int, step: int) -> None:
+        """Has the window of (epoch, step) and the one after it read in the background, each once.
+
+        So the disk reads whole blocks while the batches before them are decoded, whatever the system's own idea of
+        reading ahead: a window of 32 MB is mixed, and page by page it would be read at random.
+        """
+        here = (epoch, self.order.window(epoch, step))
+        following = (epoch, here[1] + 1)
+        rows = self.order.window_rows(*following)
+        if not len(rows):
+            following = (epoch + 1, 0)
+            rows = self.order.window_rows(*following)
+        if self._asked != following:
+            if self._asked != here:
+                self.reader.prefetch(self.order.window_rows(*here))
+            self.reader.prefetch(rows)
+            self._asked = following
 
     def read(self, indices: Indices) -> tuple[Images, Labels]:
         """Gives the images uint8 (b, H, W, 3) and labels (b, …) of any examples."""

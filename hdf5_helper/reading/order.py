@@ -127,10 +127,25 @@ class Order:
             positions = self._by_blocks(epoch, positions)
         return self.rows[positions]
 
+    def window(self, epoch: int, step: int) -> int:
+        """Gives the number of the window of eight blocks in which the last row of a step lies, under `blocks`."""
+        last = np.array([(step + 1) * self.batch_size - 1], np.int64)
+        return int(self._blocks(epoch).slots(last, _WINDOW_BLOCKS)[0])
+
+    def window_rows(self, epoch: int, window: int) -> Indices:
+        """Gives the example indices of a window under `blocks`, block after block; none behind the last window."""
+        slots = np.arange(window * _WINDOW_BLOCKS, (window + 1) * _WINDOW_BLOCKS)
+        count = self._blocks(epoch).count
+        numbers = permute(hash_integer(self.seed, epoch), count, slots[slots < count])
+        starts = (numbers * self.block_rows).tolist()
+        return np.concatenate([self.rows[:0], *(self.rows[start : start + self.block_rows] for start in starts)])
+
+    def _blocks(self, epoch: int) -> "_Blocks":
+        return _Blocks(hash_integer(self.seed, epoch), len(self.rows), self.block_rows)
+
     def _by_blocks(self, epoch: int, positions: Indices) -> Indices:
         """Mixes the rows inside each window of eight permuted blocks; works out only the blocks that are wanted."""
-        n, key = len(self.rows), hash_integer(self.seed, epoch)
-        blocks = _Blocks(key, n, self.block_rows)
+        key, blocks = hash_integer(self.seed, epoch), self._blocks(epoch)
         mixed = np.empty_like(positions)
         windows = blocks.slots(positions, _WINDOW_BLOCKS)
         for window in np.unique(windows):

@@ -8,13 +8,14 @@ from hdf5_helper.reading.generator import HDF5Generator
 
 
 def dataset(generator: HDF5Generator) -> Any:
-    """Gives the batches of `generator` as a tf.data.Dataset with static image shapes.
+    """Gives the batches of `generator` as a tf.data.Dataset with static shapes; unshuffled batches differ in size.
 
     Each iteration has a place of its own, which begins at the generator's present state and leaves that as it is.
     The trainer does not use it: under op determinism tf.data does not overlap with the training step.
     """
-    images = tf.TensorSpec((None, *generator.read(generator.indices(1, 0)[:1])[0].shape[1:]), tf.uint8)
-    labels = {label: _label_spec(generator, label) for label in generator.labels}
+    size = None if generator.order.shuffle is None else generator.batch_size // generator.replicas
+    images = tf.TensorSpec((size, *generator.read(generator.indices(1, 0)[:1])[0].shape[1:]), tf.uint8)
+    labels = {label: _label_spec(generator, label, size) for label in generator.labels}
     signature = (images, labels[generator.labels[0]] if generator.single else labels)
     place = generator.state()
 
@@ -24,6 +25,6 @@ def dataset(generator: HDF5Generator) -> Any:
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 
 
-def _label_spec(generator: HDF5Generator, label: str) -> Any:
+def _label_spec(generator: HDF5Generator, label: str, size: int | None) -> Any:
     values = generator.reader.labels(label)
-    return tf.TensorSpec((None, *values.shape[1:]), tf.dtypes.as_dtype(values.dtype))
+    return tf.TensorSpec((size, *values.shape[1:]), tf.dtypes.as_dtype(values.dtype))

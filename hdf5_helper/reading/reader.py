@@ -17,7 +17,8 @@ from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
 from hdf5_helper.reading.packed_index import PackedIndex
-from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
+from hdf5_helper.reading.pending import PendingRead
+from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier, empty_batch
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.opening import open_sealed
 
@@ -55,14 +56,13 @@ class HDF5Reader(PackedIndex):
         super().__init__(open_sealed(Path(path)))
         self.fit = fit or str(self.attributes[names.ATTRIBUTE_FIT])
         self.image_size = self._choose_size(image_size)
-        verifier = Verifier(self._file, verify)
+        self._verifier = verifier = Verifier(self._file, verify)
         raw = self.storage == "raw"
         self._images: StoredImages = (
             RawImages(self._file, verifier) if raw else EncodedImages(self._file, verifier, self.fit)
         )
         self._workers = workers or available_cores()
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_process = 0
+        self._pools: dict[int, ThreadPoolExecutor] = {}
 
     def _choose_size(self, asked: Size | None) -> Size | None:
         if asked is not None and (len(asked) != 2 or min(asked) < 1):
@@ -104,14 +104,79 @@ class HDF5Reader(PackedIndex):
             FacetError: images of many sizes and no image_size, or a damaged example, which is named.
             IndexError: an index out of range.
         """
+        rows, out = self._new_batch(indices)
+        if len(rows):
+            *others, own = self._images.tasks(rows, out, self._workers)
+            rest = PendingRead([self._threads().submit(task) for task in others], lambda: out, lambda: out)
+            try:
+                own()
+            finally:
+                rest.result()
+        return self._finished(out)
+
+    def begin(self, indices: object) -> PendingRead:
+        """Begins to read the images of examples on this reader's threads, and returns at once.
+
+        Whoever asks for the next batch before using one keeps all cores busy between batches.
+
+        Args:
+            indices: as for `read`.
+
+        Returns:
+            What gives, by its `result()`, what `read` would give or raise.
+        """
+        rows, out = self._new_batch(indices)
+        tasks = self._images.tasks(rows, out, self._workers) if len(rows) else []
+        running = [self._threads().submit(task) for task in tasks]
+        return PendingRead(running, lambda: self._finished(out), lambda: self.read(rows))
+
+    def _new_batch(self, indices: object) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Gives checked rows, and memory for their images."""
         rows = self._checked(indices)
         if self.image_size is None:
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
-        out = np.empty((len(rows), *self.image_size, 3), np.uint8)
-        self._fill(rows, out)
+        return rows, empty_batch((len(rows), *self.image_size, 3))
+
+    def _finished(self, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
             return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
         return out
+
+    def stored(self, indices: object) -> list[bytes]:
+        """Gives the stored bytes of examples: image files as they were packed, or the pixels of raw storage.
+
+        They are compared with no checksum: this is for whoever looks for damage, or saves what is left.
+
+        Args:
+            indices: as for `read`.
+
+        Returns:
+            One bytes object an example; shorter than the example where the file ends before it.
+        """
+        return [bytes(data) for data in self._images.stored(self._checked(indices))]
+
+    def damaged(self, indices: object) -> NDArray[np.int64]:
+        """Gives those of `indices` whose stored bytes do not match their checksum, in their order.
+
+        Reads every one of them anew, whatever `verify` says and was verified before.
+        """
+        rows = self._checked(indices)
+        return rows[self._verifier.mismatches(rows, self._images.stored(rows))]
+
+    def prefetch(self, indices: object) -> None:
+        """Asks the system to read the images of examples in the background, for whoever reads them soon.
+
+        It costs next to nothing where they are in memory already, and does nothing where the system takes no such
+        advice. Meant for runs of neighbours, such as a block: each run is one call of the system.
+
+        Args:
+            indices: as for `read`.
+        """
+        rows = self._checked(indices)
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(run):
+                for offset, length in self._images.pieces(int(run[0]), int(run[-1]) + 1):
+                    self._file.data.ahead(offset, length)
 
     def _checked(self, indices: object) -> NDArray[np.int64]:
         rows = np.asarray(indices)
@@ -121,25 +186,10 @@ class HDF5Reader(PackedIndex):
             raise IndexError(f"indices must be in [0, {len(self)}), found {rows.min()} to {rows.max()}")
         return rows.astype(np.int64)
 
-    def _fill(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-        shares = min(self._workers, len(rows))
-        if shares < 2:
-            self._put(rows, out)
-            return
-        parts = zip(np.array_split(rows, shares), np.array_split(out, shares), strict=True)
-        tasks = [self._threads().submit(self._put, *part) for part in parts]
-        for task in tasks:
-            task.result()
-
-    def _put(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-        for row, image in zip(rows.tolist(), out, strict=True):
-            self._images.put(row, image)
-
     def _threads(self) -> ThreadPoolExecutor:
-        """Gives this process's own threads: a fork takes none along."""
-        if self._pool is None or self._pool_process != os.getpid():
-            self._pool, self._pool_process = ThreadPoolExecutor(self._workers, "facet-read"), os.getpid()
-        return self._pool
+        """Gives this process's own threads: a fork takes none along. Whoever comes second takes the first one's."""
+        pool = self._pools.get(os.getpid())
+        return pool or self._pools.setdefault(os.getpid(), ThreadPoolExecutor(self._workers, "facet-read"))
 
     def image_sizes(self) -> NDArray[np.int64]:
         """Gives (height, width) of every image as it will be read upright, int64 (N, 2)."""
@@ -155,9 +205,9 @@ class HDF5Reader(PackedIndex):
 
     def close(self) -> None:
         """Ends the threads and lets the file go."""
-        if self._pool is not None and self._pool_process == os.getpid():
-            self._pool.shutdown()
-        self._pool = None
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.shutdown()
         self._file.data.close()
 
     def __enter__(self) -> Self:

@@ -53,7 +53,8 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
 
 
 def _candidates(tree: Tree) -> list[str]:
-    top = [name for name in tree.files if "/" not in name and name.lower().endswith(".csv")]
+    tables = [name for name in tree.files if "/" not in name and name.lower().endswith(".csv")]
+    top = [name for name in tables if not name.lower().endswith(".rejects.csv")]  # a pack of the tree leaves such
     return [NAME] if NAME in top else top
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from hdf5_helper.errors import FacetError
@@ -18,6 +19,7 @@ from hdf5_helper.storage.seal import Seal
 from hdf5_helper.storage.structure import (
     REMEDY,
     Structure,
+    attribute_names,
     check_places,
     images_digest,
     index_digest,
@@ -56,7 +58,7 @@ def open_sealed(path: Path) -> SealedFile:
     check_signature(path)
     with opened(path) as file:
         # a file of another kind or version may be laid out in any way, so these come first
-        _check_kind(path, file.attrs)
+        _check_kind(path, file)
         structure = read_structure(file)
     attributes = {name: python_value(value) for name, value in structure.attributes[""].items()}
     data = open_bytes(path)
@@ -97,10 +99,12 @@ def python_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_kind(path: Path, attributes: Mapping[str, Any]) -> None:
-    if python_value(attributes.get(names.ATTRIBUTE_FORMAT)) != names.FORMAT:
+def _check_kind(path: Path, file: h5py.File) -> None:
+    # looked for in the list of names, since h5py takes a damaged attribute for a missing one
+    present = attribute_names(file)
+    if names.ATTRIBUTE_FORMAT not in present or python_value(file.attrs[names.ATTRIBUTE_FORMAT]) != names.FORMAT:
         raise FacetError(f"{path}: is HDF5 but not of Facet's format, expected a file made by `facet pack`")
-    version = python_value(attributes.get(names.ATTRIBUTE_VERSION))
+    version = python_value(file.attrs[names.ATTRIBUTE_VERSION]) if names.ATTRIBUTE_VERSION in present else None
     if not isinstance(version, tuple) or version[:1] != names.VERSION[:1]:
         found = ".".join(map(str, version)) if isinstance(version, tuple) else version
         raise FacetError(f"{path}: has format version {found}, expected {names.VERSION[0]}.x, which this program reads")

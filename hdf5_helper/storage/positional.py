@@ -39,7 +39,7 @@ class FileBytes(Protocol):
         """Gives `length` bytes from `offset`; fewer at the end of the file."""
 
     def gather(self, offsets: Offsets, out: UInt8Array) -> None:
-        """Copies the bytes from each offset into one row of `out`, uint8 (n, bytes), C-contiguous, without the GIL.
+        """Copies the bytes from each offset, at least one, into a row of `out`, uint8 (n, bytes), without the GIL.
 
         Raises:
             EOFError: the file ends before them.

@@ -10,10 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 import xxhash
+from h5py import h5, h5a, h5o
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.file_format import path_bytes, path_text
 from hdf5_helper.storage.file_layout import Extents, extents_of
 from hdf5_helper.storage.positional import FileBytes
 
@@ -93,18 +95,34 @@ def _without_lock(path: Path) -> h5py.File:
 
 
 def read_structure(file: h5py.File) -> Structure:
-    """Reads names, types, places and attributes of an open file."""
-    dsets: dict[str, Dset] = {}
-    attributes: dict[str, dict[str, Any]] = {}
+    """Reads names, types, places and attributes of an open file.
 
-    def visit(name: str, item: h5py.HLObject) -> None:
-        attributes[name] = dict(item.attrs)
+    Objects and attributes are visited in the order in which they are stored: to sort them, libhdf5 1.14 builds a table
+    that it frees before it is filled where the metadata are damaged, and the process dies.
+    """
+    dsets: dict[str, Dset] = {}
+    attributes = {"": _attributes(file)}
+
+    def visit(stored_name: bytes) -> None:
+        name = path_text(stored_name)
+        item = file[stored_name]
+        attributes[name] = _attributes(item)
         if isinstance(item, h5py.Dataset):
             dsets[name] = Dset(item.dtype, item.shape, extents_of(item))
 
-    visit("", file)
-    file.visititems(visit)
+    h5o.visit(file.id, visit, order=h5.ITER_NATIVE)
     return Structure(dsets, attributes)
+
+
+def attribute_names(item: h5py.HLObject) -> list[str]:
+    """Gives the names of the attributes of an open object, in no order; raises what h5py raises on damaged ones."""
+    stored_names: list[bytes] = []
+    h5a.iterate(item.id, stored_names.append, order=h5.ITER_NATIVE)
+    return [path_text(name) for name in stored_names]
+
+
+def _attributes(item: h5py.HLObject) -> dict[str, Any]:
+    return {name: item.attrs[path_bytes(name)] for name in attribute_names(item)}
 
 
 def check_places(path: Path, structure: Structure, file_size: int) -> None:

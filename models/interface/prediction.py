@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.cores import available_cores
-from hdf5_helper.decode import IMAGE_SUFFIXES, decode_file
+from hdf5_helper.decode import IMAGE_SUFFIXES, decode_file_to
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
 from hdf5_helper.progress import Progress, Silent
 from models.description import THRESHOLD, ModelDescription, Output
 from models.interface.predictor import Predictor
@@ -168,7 +167,7 @@ def _reader(description: ModelDescription) -> Callable[[Path], UInt8Array | str]
     def read(path: Path) -> UInt8Array | str:
         try:
             data = path.read_bytes()
-            return fit(decode_file(data), description.image_size, description.fit) if data else "an empty file"
+            return decode_file_to(data, description.image_size, description.fit) if data else "an empty file"
         except FacetError as error:
             return str(error)
         except OSError as error:

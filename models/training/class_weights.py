@@ -3,14 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hdf5_helper.class_balance import balanced_weights, weighted_classes
 from hdf5_helper.errors import FacetError
 from hdf5_helper.labels import known
 from hdf5_helper.progress import Say
 
 Floats = NDArray[np.float32]
-
-#: Years a bin of `balanced` for age.
-_AGE_BIN = 5
 
 
 def example_weights(
@@ -33,13 +31,11 @@ def example_weights(
         return weights
     is_known = known(label, values)
     classes = np.zeros(len(values), np.int64)
-    classes[is_known] = np.asarray(values[is_known], np.float64) // (_AGE_BIN if label == "age" else 1)
+    classes[is_known] = weighted_classes(label, values[is_known])
     in_train = np.zeros(len(values), bool)
     in_train[train_rows] = True
     counts = np.bincount(classes[is_known & in_train], minlength=int(classes.max()) + 1)
-    by_class = (
-        _balanced(counts, smooth=label == "age") if setting == "balanced" else _given(setting, label, len(counts))
-    )
+    by_class = balanced_weights(label, counts) if setting == "balanced" else _given(setting, label, len(counts))
     if setting != "balanced":
         _warn_if_reversed(by_class, counts, label, say)
     weights[is_known] = by_class[classes[is_known]]
@@ -57,16 +53,6 @@ def parse_class_weights(text: str) -> dict[int, float]:
     if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()):
         raise FacetError(f"class weights {text!r}: expected finite weights of at least 0")
     return weights
-
-
-def _balanced(counts: NDArray[np.int64], *, smooth: bool) -> Floats:
-    """Gives n / (k · n_c) over classes that occur (King and Zeng, 2001); smoothed ones have mean 1 an example."""
-    smoothed = np.convolve(np.pad(counts, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid") if smooth else counts
-    occur = smoothed > 0
-    weights = np.where(occur, counts.sum() / (occur.sum() * np.maximum(smoothed, 1e-9)), 1.0)
-    if smooth:
-        weights *= counts.sum() / max((weights * counts).sum(), 1e-9)
-    return weights.astype(np.float32)
 
 
 def _given(setting: str, label: str, classes: int) -> Floats:

@@ -1,0 +1,62 @@
+"""Who is measured: each contender's name as tables show it, its program, and the Python that it needs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One program in one of its forms.
+
+    Attributes:
+        name: as tables show it.
+        program: module of `benchmarks.peers`.
+        variant: which of its forms.
+        environment: name of the virtual environment under `--peers`; empty for Facet's own.
+    """
+
+    name: str
+    program: str
+    variant: str = "-"
+    environment: str = ""
+
+
+FACET = Contender("Facet", "facet_reader", "full")
+SEQUENTIAL = Contender("Facet, unshuffled", "facet_reader", "none")
+
+FFCV = Contender("FFCV", "ffcv_reader", environment="ffcv")
+GRAIN = Contender("Grain over ArrayRecord", "grain_reader", environment="grain")
+MEMMAP = Contender("np.memmap, fancy indexing", "array_reader", "memmap")
+TAKE = Contender("np.take from memory", "array_reader", "take")
+COPY = Contender("memory copy, 2 threads", "array_reader", "copy")
+H5PY_DIRECT = Contender("h5py, loop of read_direct", "h5py_reader", "read_direct")
+H5PY_INDEX = Contender("h5py, loop of dset[row]", "h5py_reader", "index")
+H5PY_LOW = Contender("h5py, loop below its selections", "h5py_reader", "low_level")
+H5PY_LISTS = Contender("h5py, sorted index lists", "h5py_reader", "lists")
+SLICES = Contender("h5py, float32 slices, unshuffled", "float_slices")
+TFRECORD = Contender("TFRecord, plain bytes", "tensorflow_reader", "tfrecord")
+FIXED_LENGTH = Contender("FixedLengthRecordDataset", "tensorflow_reader", "fixed_length")
+GATHER = Contender("tf.gather from memory", "tensorflow_reader", "gather")
+TF_MAP = Contender("TFRecord(JPEG), one map call an image", "tensorflow_reader", "map")
+TF_BATCH = Contender("TFRecord(JPEG), one map call a batch", "tensorflow_reader", "whole_batch")
+TF_RESIZE = Contender("TensorFlow, decode + antialiased resize", "tensorflow_reader", "map")
+KERAS = Contender("image_dataset_from_directory", "keras_reader")
+TORCH = Contender("ImageFolder, torchvision's decoder", "torch_reader", "torchvision", "pytorch")
+TORCH_PIL = Contender("ImageFolder, Pillow", "torch_reader", "pil", "pytorch")
+WEBDATASET = Contender("WebDataset", "webdataset_reader", environment="pytorch")
+DECODING = Contender("decoding alone, 2 threads", "decoding")
+
+FACET_COLD = Contender("Facet, cold, by blocks", "cold_reader", "facet")
+DD = Contender("dd, cold", "cold_reader", "dd")
+
+PACK_ENCODED = Contender("Facet", "facet_writer", "encoded")
+PACK_RAW = Contender("Facet", "facet_writer", "raw")
+REPACK = Contender("Facet", "facet_writer", "repack")
+FFCV_ENCODED = Contender("FFCV's writer", "ffcv_writer", "encoded", "ffcv")
+FFCV_RAW = Contender("FFCV's writer", "ffcv_writer", "raw", "ffcv")
+TFRECORD_WRITER = Contender("TFRecordWriter script", "tfrecord_writer")
+FLOAT_WRITER = Contender("float32 writer of the AFAD scripts", "float_writer")
+CP_TREE = Contender("cp -r + sync", "copying", "tree")
+CP_FILE = Contender("cp + fsync", "copying", "file")
+WRITE_IMAGES = Contender("write + fsync of the same bytes", "copying", "images")
+WRITE_PIXELS = Contender("write + fsync of the same bytes", "copying", "pixels")
+RESIZING = Contender("decoding and resizing, 2 threads", "decoding")

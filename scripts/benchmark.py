@@ -1,0 +1,109 @@
+"""`facet benchmark`: Facet beside what a user would pick instead."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scripts.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.results import Result
+    from benchmarks.rounds import Settings
+
+_KINDS = ("read", "pack")
+
+
+@click.command()
+@click.argument("kind", metavar="read|pack")
+@click.option("--check", is_flag=True, help="Exit with 1 when a bar is missed.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the results there.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), metavar="DIR", help="Keep what is prepared.  [a temporary one]"
+)
+@click.option("--peers", type=click.Path(path_type=Path), metavar="DIR", help="Virtual environments of other loaders.")
+@click.option("--count", type=int, default=10_000, show_default=True, help="Number of images.")
+@click.option("--repeats", type=int, default=5, show_default=True, help="Rounds; medians are told.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="Least length of a repeat.")
+@click.option("--only", default="", metavar="TEXT", help="Make the measures whose names hold this.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_json: bool, **values: Any) -> None:
+    """Measure Facet beside what a user would pick instead, on the same images in the same run.
+
+    All contenders take turns, round after round; an absent one is named and left out. Whole runs take some 20 minutes
+    and 10 GB of disk. benchmarks/install_peers.sh makes the environments that --peers wants.
+
+    \b
+    Example:
+      facet benchmark read --peers peers --out read.json
+      facet benchmark pack --check --count 2000
+    """
+    from hdf5_helper.errors import FacetError, did_you_mean
+
+    if kind not in _KINDS:
+        raise FacetError(f"benchmark {kind!r}: {did_you_mean(kind, _KINDS)}")
+    if not sys.platform.startswith("linux"):
+        raise FacetError("benchmark: needs Linux's page cache and process groups, found another system")
+    if out is not None and not out.parent.is_dir():
+        raise FacetError(f"--out {out}: no such folder as {out.parent}, expected an existing one")
+    from benchmarks.results import write_json
+    from benchmarks.rounds import Settings
+
+    with Console(as_json=as_json) as console, _work_folder(work) as folder:
+        settings = Settings(folder, progress=console, **values)
+        results = _measured(console, kind, settings)
+        if out is not None:
+            write_json(out, results)
+        if as_json:
+            console.result([result.to_json() for result in results])
+        missed = _verdict(console, results)
+    if check and missed:
+        sys.exit(1)
+
+
+@contextmanager
+def _work_folder(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="facet-benchmark-") as folder:
+        yield Path(folder)
+
+
+def _measured(console: Console, kind: str, settings: "Settings") -> "list[Result]":
+    from benchmarks.pack import measure_packing
+    from benchmarks.read import measure_reading
+    from benchmarks.results import line
+
+    measure: Callable[[Settings], Iterator[Result]] = measure_reading if kind == "read" else measure_packing
+    images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"
+    console.say(f"{images}; everything lies in {settings.work}")
+    results: list[Result] = []
+    for result in measure(settings):
+        if not results or results[-1].name != result.name:
+            console.say(result.name)
+        console.say(f"  {line(result)}")
+        results.append(result)
+    return results
+
+
+def _verdict(console: Console, results: "list[Result]") -> int:
+    """Says which bars hold; gives how many are missed."""
+    asked = [result for result in results if result.bar is not None]
+    missed = [result for result in asked if result.passed is False]
+    unknown = [result for result in asked if result.passed is None]
+    held = len(asked) - len(missed) - len(unknown)
+    console.say(f"{held} of {len(asked)} bars hold, {len(missed)} missed, {len(unknown)} not measured")
+    for result in missed:
+        console.say(f"missed: {result.name}{f', against {result.peer}' if result.peer else ''}: {result.figure()}")
+    for result in unknown:
+        console.say(f"not measured: {result.name}: {result.peer}")
+    console.say("next: docs/benchmarks.md says how to read the figures")
+    return len(missed)
