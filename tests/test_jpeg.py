@@ -1,6 +1,8 @@
 """JPEG: the same pixels from whichever decoder, nothing from a damaged file, and nothing on stderr."""
 
 import io
+import struct
+import warnings
 
 import cv2
 import numpy as np
@@ -118,6 +120,18 @@ def test_metadata_are_left_out_but_for_what_colors_mean():
         bare = without_metadata(data)
         assert np.array_equal(decode(bare), decode(data))
         assert not {0xE0, 0xE1, 0xFE} & {marker for marker, _start, _stop in segments(bare)}
+
+
+def test_nobody_is_warned_of_damaged_metadata_that_the_fallback_would_read():
+    whole = kept("sampled 3x1")
+    exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x09\x01\x1a\x00\x05\x00\x00\x00\x01\x00\x00\x7f\x00"
+    data = whole[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + whole[2:]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert np.array_equal(decode(data), decode(whole))
+        assert said == []
+        Image.open(io.BytesIO(data))
+        assert said != []  # so that this test says something
 
 
 def test_inks_differ_from_ycc_so_that_the_tests_above_say_something():

@@ -12,7 +12,8 @@ from trees import agegender_paths, plant
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.reading.reader import HDF5Reader
-from hdf5_helper.storage.positional import open_bytes
+from hdf5_helper.storage import opening
+from hdf5_helper.storage.positional import MappedBytes, PositionalBytes, open_bytes
 from hdf5_helper.storage.seal import Seal
 from hdf5_helper.storage.structure import images_digest, index_digest, opened, read_structure
 
@@ -127,6 +128,34 @@ def test_a_sealed_file_whose_images_lie_beyond_their_bytes_is_one_sentence(tree,
 
     with pytest.raises(FacetError, match=r"an image lies outside of encoded/bytes; pack it again"):
         HDF5Reader(resealed(tmp_path / "whole.h5", tmp_path / "a.h5", change))
+
+
+def scattered(name: str, rows: int) -> Callable[[h5py.File], None]:
+    """Gives a change that puts a dset into chunks which lie in the file in the opposite order."""
+
+    def change(file: h5py.File) -> None:
+        values = file[name][:]
+        del file[name]
+        dset = file.create_dataset(name, values.shape, values.dtype, chunks=(rows, *values.shape[1:]))
+        for start in reversed(range(0, len(values), rows)):
+            dset[start : start + rows] = values[start : start + rows]
+
+    return change
+
+
+@pytest.mark.parametrize("kind", [MappedBytes, PositionalBytes])
+def test_chunks_may_lie_anywhere(file, tmp_path, monkeypatch, kind):
+    name, rows = ("images", 7) if file.stem == "raw" else ("encoded/bytes", 1021)
+    copy = resealed(file, tmp_path / "a.h5", scattered(name, rows))
+    monkeypatch.setattr(opening, "open_bytes", kind)
+    everything = np.arange(120)
+    with HDF5Reader(copy, verify="always") as there, HDF5Reader(file) as here:
+        place = there._file.structure.dsets[name].extents
+        assert len(place.pieces(0, place.chunk_bytes * len(place.offsets))) == len(place.offsets) > 10
+        assert np.array_equal(there.read(everything), here.read(everything))
+        assert there.stored(everything) == here.stored(everything)
+        assert there.damaged(everything).tolist() == []
+        there.prefetch(everything)
 
 
 def test_sizes_in_the_index_that_are_not_those_of_the_images_change_no_pixel(tree, tmp_path):

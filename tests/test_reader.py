@@ -298,6 +298,27 @@ def test_stored_bytes_are_the_trees_files_or_the_pixels(file, tree):
             assert stored == [image.tobytes() for image in reader.read([7, 0])]
 
 
+def test_images_that_cross_chunks_come_out_whole(tmp_path):
+    for number in range(60):
+        noise = np.random.default_rng(number).integers(0, 256, (120, 110, 3), dtype=np.uint8)
+        write(tmp_path / "t", f"{('man', 'woman')[number % 2]}/{number:02d}.png", encoded(noise, ".png"))
+    pack([tmp_path / "t"], tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as plain:
+        starts, lengths, (chunk,) = (
+            plain["encoded/offset"][:],
+            plain["encoded/length"][:],
+            plain["encoded/bytes"].chunks,
+        )
+    crossing = np.flatnonzero(starts // chunk != (starts + lengths - 1) // chunk)
+    assert len(crossing) == 2
+    with HDF5Reader(tmp_path / "a.h5", verify="always") as reader:
+        assert reader.stored(crossing) == [(tmp_path / "t" / reader.paths[row]).read_bytes() for row in crossing]
+        assert np.array_equal(
+            reader.read(crossing), expected(tmp_path / "t", [reader.paths[row] for row in crossing], (120, 110))
+        )
+        assert reader.damaged(np.arange(60)).tolist() == []
+
+
 def test_asking_for_images_ahead_changes_nothing(file):
     with HDF5Reader(file) as reader:
         whole = reader.read(np.arange(120))

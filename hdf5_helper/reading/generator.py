@@ -99,6 +99,7 @@ class HDF5Generator:
             warnings.warn(f"{held}, so batches are of {self.batch_size} instead of {batch_size}", stacklevel=2)
         self._values = {label: self.reader.labels(label) for label in self.labels}
         self._epoch, self._step = 1, 0
+        self._here: tuple[int, int] | None = None
         self._asked: tuple[int, int] | None = None
 
     def _make_order(self, batch_size: int, seed: int, shuffle: str | None) -> Order:
@@ -142,6 +143,9 @@ class HDF5Generator:
         reading ahead: a window of 32 MB is mixed, and page by page it would be read at random.
         """
         here = (epoch, self.order.window(epoch, step))
+        if self._here == here:
+            return
+        self._here = here
         following = (epoch, here[1] + 1)
         rows = self.order.window_rows(*following)
         if not len(rows):

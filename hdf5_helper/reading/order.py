@@ -6,7 +6,8 @@ lies below n (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ SHUFFLES = ("full", "blocks")
 
 _Network = Callable[[UInt64Array, int, UInt64Array], UInt64Array]
 
+_Result = TypeVar("_Result")
+
 _ROUNDS = 8
+_AHEAD_ROWS = 2048  # worked out at once
 _WINDOW_BLOCKS = 8  # blocks read and mixed at a time: 8 × 4 MB stay in the page cache of any machine
 
 
@@ -79,6 +83,21 @@ def _feistel_back(keys: UInt64Array, half: int, values: UInt64Array) -> UInt64Ar
     return np.asarray((left << shift) | right)
 
 
+class _Latest:
+    """Remembers the latest result of each kind: batches are asked for one after the other."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, tuple[Any, Any]] = {}
+
+    def of(self, kind: str, key: Any, work: Callable[[], _Result]) -> _Result:
+        """Gives `work()`, or what it gave when it was asked for with the same key last; threads may work twice."""
+        found = self._results.get(kind)
+        if found is None or found[0] != key:
+            found = self._results[kind] = key, work()
+        result: _Result = found[1]
+        return result
+
+
 @dataclass(frozen=True)
 class Order:
     """The order of one split's rows over all epochs.
@@ -96,6 +115,7 @@ class Order:
     seed: int = 0
     shuffle: str | None = "full"
     block_rows: int = 512
+    _latest: _Latest = field(default_factory=_Latest, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuses what gives no batch."""
@@ -119,8 +139,16 @@ class Order:
             epoch: from 1.
             step: in [0, steps_per_epoch).
         """
-        start = step * self.batch_size
-        positions = np.arange(start, min(start + self.batch_size, len(self.rows)), dtype=np.int64)
+        # a permutation of 64 positions costs as much as one of 2,048, so the next batches are worked out with this one
+        steps = max(1, _AHEAD_ROWS // self.batch_size)
+        run, place = divmod(step, steps)
+        rows = self._latest.of("rows", (epoch, run), lambda: self._run(epoch, run * steps, steps))
+        return rows[place * self.batch_size : (place + 1) * self.batch_size].copy()
+
+    def _run(self, epoch: int, step: int, steps: int) -> Indices:
+        """Gives the example indices of some steps one after the other."""
+        start, stop = step * self.batch_size, min((step + steps) * self.batch_size, len(self.rows))
+        positions = np.arange(start, stop, dtype=np.int64)
         if self.shuffle == "full":
             positions = permute(hash_integer(self.seed, epoch), len(self.rows), positions)
         elif self.shuffle == "blocks":
@@ -141,7 +169,9 @@ class Order:
         return np.concatenate([self.rows[:0], *(self.rows[start : start + self.block_rows] for start in starts)])
 
     def _blocks(self, epoch: int) -> "_Blocks":
-        return _Blocks(hash_integer(self.seed, epoch), len(self.rows), self.block_rows)
+        return self._latest.of(
+            "blocks", epoch, lambda: _Blocks(hash_integer(self.seed, epoch), len(self.rows), self.block_rows)
+        )
 
     def _by_blocks(self, epoch: int, positions: Indices) -> Indices:
         """Mixes the rows inside each window of eight permuted blocks; works out only the blocks that are wanted."""
