@@ -25,7 +25,7 @@ def balanced_weights(label: str, counts: NDArray[np.int64]) -> NDArray[np.float3
     Returns:
         float32 (classes,).
     """
-    smooth = label == "age"
+    smooth = label == "age" and len(counts) > 0
     smoothed = np.convolve(np.pad(counts, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid") if smooth else counts
     occur = smoothed > 0
     weights = np.where(occur, counts.sum() / (max(occur.sum(), 1) * np.maximum(smoothed, 1e-9)), 1.0)

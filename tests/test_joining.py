@@ -7,6 +7,7 @@ from trees import agegender_paths, left_in, manifest, plant
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.joining import own_names
 from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.packing.repack import RepackOptions, repack_plan
 from hdf5_helper.reading.reader import HDF5Reader
 
 AFAD = [f"{18 + person % 20}/{111 + person % 2}/{person:05d}-{number}.jpg" for person in range(40) for number in (0, 1)]
@@ -94,3 +95,19 @@ def test_equal_names_of_sources_get_numbers():
         "faces-3",
         "faces-2-2",
     ]
+
+
+def test_two_packed_parts_of_one_collection_that_keep_their_sides_say_who_is_on_two(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        part = [path for path in AFAD if path.endswith(f"-{'01'['ab'.index(name)]}.jpg")]
+        pack([plant(tmp_path / name, part)], tmp_path / f"{name}.h5", PackOptions(seed=seed))
+    with repack_plan([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5", RepackOptions()) as plan:
+        assert any(line.endswith("to deal all sources together") for line in plan.sentences())
+    dealt = RepackOptions(split="0.5,0.2,0.3")
+    with repack_plan([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5", dealt) as plan:
+        assert not any("two sides" in line for line in plan.sentences())
+
+
+def test_a_fold_of_sources_without_folds_is_refused(sources, tmp_path):
+    with pytest.raises(FacetError, match=r"--fold 1: layout agegender and afad has no folds here, expected no --fold"):
+        pack(sources, tmp_path / "both.h5", PackOptions(fold=1))

@@ -180,3 +180,24 @@ def test_a_killed_pack_leaves_no_file_under_the_final_name_and_goes_on(tree, tmp
 def test_the_bytes_depend_on_no_worker(tree, tmp_path, unbroken, options):
     pack([tree], tmp_path / "a.h5", PackOptions(storage="raw", image_size=(64, 64), **options))
     assert (tmp_path / "a.h5").read_bytes() == unbroken
+
+
+def test_an_image_that_could_not_be_read_is_asked_for_again_by_the_pack_that_goes_on(tmp_path, monkeypatch):
+    tree = plant(tmp_path / "tree", agegender_paths(1500), 16, 16)
+    out = tmp_path / "out"
+    out.mkdir()
+    pack([tree], out / "whole.h5", RAW)
+    whole = (out / "whole.h5").read_bytes()
+    (out / "whole.h5").unlink()
+    away, opened = str(tree / agegender_paths(1500)[0]), os.open
+
+    def failing(path, *rest, **named):
+        if path == away:
+            raise OSError(5, "Input/output error", path)
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    interrupted(tree, out / "a.h5", 2900)
+    monkeypatch.undo()
+    assert pack([tree], out / "a.h5", RAW).rejects == ()
+    assert (out / "a.h5").read_bytes() == whole

@@ -139,7 +139,7 @@ def test_damaged_examples_are_left_out_and_listed(faces, tmp_path):
     [
         ({"where": "agee > 3"}, "--where 'agee > 3': agee is no column, expected one of age, age_group, fold, gender"),
         ({"where": "age >"}, "--where 'age >': is no condition, expected one such as age >= 16 and gender == female"),
-        ({"where": "age > 200"}, "holds no image that can be packed with a label"),
+        ({"where": "age > 200"}, "faces.h5 meets it"),
         ({"labels": "nothing.csv"}, "--labels nothing.csv: no such file, expected a CSV file with a column path"),
         ({"storage": "rar"}, "--storage 'rar': expected one of encoded, raw"),
         ({"split": "official", "fold": 1}, "--fold 1: layout agegender has no folds here, expected no --fold"),
@@ -176,3 +176,19 @@ def test_the_command_makes_the_file_and_says_so(facet, faces, tmp_path):
     assert done.stdout.splitlines()[0] == f"{faces}: 120 examples, encoded storage; 60 meet --where 'gender == female'"
     assert done.stdout.splitlines()[-1] == "next: facet inspect women.h5"
     assert left_in(tmp_path) == ["women.h5"]
+
+
+def test_pixels_keep_the_fit_that_made_them(faces, tmp_path):
+    repack([faces], tmp_path / "raw.h5", storage="raw", image_size=(24, 20), fit="crop")
+    with pytest.raises(FacetError, match="--fit pad: pixels were brought to size by crop already, expected no --fit"):
+        repack([tmp_path / "raw.h5"], tmp_path / "b.h5", fit="pad")
+    repack([faces], tmp_path / "other.h5", storage="raw", image_size=(24, 20), fit="pad")
+    with pytest.raises(FacetError, match="--fit: the files have crop and pad, expected"):
+        repack([tmp_path / "raw.h5", tmp_path / "other.h5"], tmp_path / "b.h5")
+
+
+def test_a_fix_of_a_path_that_is_in_two_files_is_refused(faces, table, tmp_path):
+    write(tmp_path, "fixes.csv", b"path,age\n3.png,11\n")
+    repack([table], tmp_path / "copy.h5")
+    with pytest.raises(FacetError, match=r"the path '3.png' is in several of the files, expected each by itself"):
+        repack([table, tmp_path / "copy.h5"], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")

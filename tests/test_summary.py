@@ -206,6 +206,7 @@ def test_the_weight_of_a_yes_is_no_over_yes():
 
 
 def test_no_examples_have_no_weights():
+    assert balanced_weights("age", np.zeros(0, np.int64)).tolist() == []
     assert balanced_weights("gender", np.zeros(0, np.int64)).tolist() == []
     assert balanced_weights("gender", np.zeros(2, np.int64)).tolist() == [1, 1]
 

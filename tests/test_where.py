@@ -90,3 +90,11 @@ def test_what_is_no_condition_is_refused_with_the_reason(reader, condition, reas
 def test_any_text_is_a_condition_or_one_sentence(reader, text):
     with contextlib.suppress(FacetError):
         assert matching(reader, text).shape == (len(ROWS),)
+
+
+def test_a_class_that_is_called_unknown_is_a_class(tmp_path):
+    rows = [{"path": f"{number}.png", "kind": ["cat", "dog", "unknown"][number % 3]} for number in range(9)]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "a.h5")
+    with HDF5Reader(tmp_path / "a.h5") as named:
+        assert len(met(named, "kind == unknown")) == 3
+        assert len(met(named, "kind != unknown")) == 6

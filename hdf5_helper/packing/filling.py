@@ -78,7 +78,8 @@ class Filler:
 
     def _found(self, workers: Workers, progress: Progress) -> set[int]:
         """Takes over the blocks that are in the file as the journal says; gives their numbers."""
-        records = self._journal.blocks
+        # what the system could not read then, a server away perhaps, is asked for again
+        records = {number: record for number, record in self._journal.blocks.items() if not _is_unreadable(record)}
         if not records:
             return set()
         progress.start("checking what is there", sum(map(self._rows_of, records)))
@@ -127,6 +128,10 @@ class Filler:
             str(self._journal.path.absolute()),
             self._journal.line,
         )
+
+
+def _is_unreadable(record: BlockRecord) -> bool:
+    return any(reason.startswith(UNREADABLE) for reason in record.rejects.values())
 
 
 def _checked(task: tuple[Block, BlockRecord]) -> tuple[int, bool]:

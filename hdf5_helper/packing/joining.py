@@ -26,7 +26,7 @@ def joined(places: Sequence[Path], listings: Sequence[Listing]) -> list[tuple[Li
         return [(listings[0], "")]
     if len({listing.attribute_names for listing in listings} - {()}) > 1:
         raise FacetError(f"{places[-1]}: has other attributes than another source, expected the same in each")
-    names = own_names([place.resolve().stem or "root" for place in places])
+    names = own_names([(place.stem if place.is_file() else place.resolve().name) or "root" for place in places])
     return [(_part(listing, name), f"{name}/") for listing, name in zip(listings, names, strict=True)]
 
 
@@ -43,15 +43,16 @@ def own_names(names: Sequence[str]) -> list[str]:
 
 
 def _part(listing: Listing, name: str) -> Listing:
-    persons = listing.layout if listing.layout in _GLOBAL_PERSONS else name
+    merged = "+" in listing.layout  # a file of several sources, whose persons are told apart already
+    persons = None if merged else listing.layout if listing.layout in _GLOBAL_PERSONS else name
     records = tuple(_named(record, name, persons) for record in listing.records)
     return replace(listing, records=records, rejects=tuple((f"{name}/{path}", why) for path, why in listing.rejects))
 
 
-def _named(record: Record, name: str, persons: str) -> Record:
+def _named(record: Record, name: str, persons: str | None) -> Record:
     return replace(
         record,
         path=f"{name}/{record.path}",
-        subject=None if record.subject is None else f"{persons}/{record.subject}",
+        subject=record.subject if persons is None or record.subject is None else f"{persons}/{record.subject}",
         groups={_GROUP: name, **record.groups},
     )

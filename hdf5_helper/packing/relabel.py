@@ -43,6 +43,8 @@ def relabelled(listings: Sequence[Listing], fixes: dict[str, Record], file: Path
     """
     paths = {record.path for listing in listings for record in listing.records}
     for path in fixes:
+        if sum(any(record.path == path for record in listing.records) for listing in listings) > 1:
+            raise FacetError(f"--labels {file}: the path {path!r} is in several of the files, expected each by itself")
         if path not in paths:
             raise FacetError(f"--labels {file}: no example has the path {path!r}, expected one such as {min(paths)!r}")
     return [

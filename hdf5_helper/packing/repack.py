@@ -74,6 +74,10 @@ class RepackOptions:
         """
         storage = self.storage or _common(indices, "storage")
         image_size = self.image_size or _common(indices, "image_size", required=storage == "raw")
+        all_raw = storage == "raw" and {index.storage for index in indices} == {"raw"}
+        fit = _common(indices, "fit", required=all_raw)
+        if all_raw and self.fit not in (None, fit):
+            raise FacetError(f"--fit {self.fit}: pixels were brought to size by {fit} already, expected no --fit")
         kept = {name: _common(indices, name) for name in _kept_attributes(indices)}
         if self.max_size is None and storage == "encoded":
             kept["max_size"] = _common(indices, "max_size")
@@ -82,7 +86,7 @@ class RepackOptions:
         return PackOptions(
             storage=storage,
             image_size=image_size,
-            fit=self.fit or _common(indices, "fit") or "stretch",
+            fit=self.fit or fit or "stretch",
             max_size=self.max_size,
             split=self.split,
             split_by=self.split_by,
@@ -147,6 +151,9 @@ def _survey(
     files: Sequence[SealedFile], indices: Sequence[PackedIndex], options: RepackOptions, asked: PackOptions
 ) -> Survey:
     listings = [_filtered(index, options.where) for index in indices]
+    if not any(listing.records for listing in listings):
+        names_of = ", ".join(str(file.path) for file in files)
+        raise FacetError(f"--where {options.where!r}: no example of {names_of} meets it")
     if options.labels is not None:
         labels = {name for index in indices for name in index.label_names}
         groups = {name for index in indices for name in index.groups}

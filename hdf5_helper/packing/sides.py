@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.options import SplitOptions
 from hdf5_helper.packing.origin import Row
 from hdf5_helper.packing.splits import split
 from hdf5_helper.sources.records import Listing
+from hdf5_helper.wording import count_text
 
 
 def decide_sides(
@@ -30,6 +32,9 @@ def decide_sides(
     Raises:
         FacetError: an official split or a fold was asked for where there is none.
     """
+    if choice.fold is not None and not any(row.record.fold is not None for row in rows):
+        layouts = " and ".join(dict.fromkeys(listing.layout for listing in listings))
+        raise FacetError(f"--fold {choice.fold}: layout {layouts} has no folds here, expected no --fold")
     sides = np.zeros(len(rows), np.uint8)
     said: dict[str, None] = {}
     warnings: dict[str, None] = {}
@@ -43,7 +48,22 @@ def decide_sides(
         sides[places], name, more = split(listing, records, own)
         said[name] = None
         warnings |= dict.fromkeys(more)
-    return sides.tolist(), " and ".join(said), tuple(warnings)
+    return sides.tolist(), " and ".join(said), (*warnings, *_leaks(rows, sides.tolist(), len(listings)))
+
+
+def _leaks(rows: Sequence[Row], sides: Sequence[int], sources: int) -> tuple[str, ...]:
+    """Says how many persons the splits of several sources put on two sides, each of which keeps its own."""
+    if sources == 1:
+        return ()
+    found: dict[str, set[int]] = {}
+    for row, side in zip(rows, sides, strict=True):
+        if row.record.subject is not None:
+            found.setdefault(row.record.subject, set()).add(side)
+    leaking = sum(len(seen) > 1 for seen in found.values())
+    if not leaking:
+        return ()
+    people = count_text(leaking, "person is", "persons are")
+    return (f"warning: {people} on two sides of the split, expected --split with parts to deal all sources together",)
 
 
 def _dealt_together(listings: Sequence[Listing], choice: SplitOptions) -> list[tuple[set[int], Listing]]:

@@ -98,9 +98,9 @@ class _Condition:
 
     def _against(self, name: str, compare: _Compare, value: float | str) -> Mask:
         column, is_known = self._column(name)
-        if value == _UNKNOWN:
-            return np.asarray(compare(is_known, np.zeros_like(is_known)))
         is_text = column.dtype.kind == "U"
+        if value == _UNKNOWN and not (is_text and value in column):  # a class may have this name
+            return np.asarray(compare(is_known, np.zeros_like(is_known)))
         if isinstance(value, str) != is_text:
             raise _RefusedError(f"{name} is compared with {value!r}, and not with a {'name' if is_text else 'number'}")
         met = np.asarray(compare(column, value))

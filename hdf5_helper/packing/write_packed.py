@@ -117,6 +117,7 @@ def _lay_out_anew(
     facts = {name: values[old] for name, values in filled.facts.items()}
     lengths = facts[names.ENCODED_LENGTH].astype(np.int64) if names.ENCODED_LENGTH in facts else None
     smaller = plan_file(kept, plan.options, lengths)
+    kept_path(plan.target).unlink(missing_ok=True)  # what a kill left there holds the space that is asked for
     check_space(smaller.needed_bytes, plan.target, "leaving bad images out, which takes a second copy,")
     with laid_out(kept_path(plan.target), smaller) as target:
         progress.start("leaving bad images out", len(old))
