@@ -55,9 +55,6 @@ def test_a_damaged_example_is_named_and_the_others_are_read(file, tmp_path):
                 f"{copy}: example 42 ({path}) is damaged: its bytes do not match their checksum;"
                 " pack it again or restore it from a copy"
             )
-            pending = reader.begin(np.arange(120))
-            with pytest.raises(FacetError, match=r"example 42 .* is damaged"):
-                pending.result()
 
 
 @pytest.mark.parametrize(("verify", "found"), [("first", False), ("always", True), ("never", False)])

@@ -266,29 +266,6 @@ def test_its_own_memory_is_small_and_the_same_in_every_epoch(packed, storage):
     assert max(used[1:]) - used[1] <= 4  # MB; one batch
 
 
-def test_batches_that_are_begun_ahead_are_those_that_are_read(file):
-    with HDF5Reader(file, workers=2) as reader:
-        batches = [np.random.default_rng(seed).permutation(120)[:50] for seed in range(9)] + [np.array([], int)]
-        pending = [reader.begin(rows) for rows in batches]
-        assert all(np.array_equal(one.result(), reader.read(rows)) for one, rows in zip(pending, batches, strict=True))
-        with pytest.raises(IndexError, match="indices must be"):
-            reader.begin([120])
-
-
-def test_a_batch_begun_before_a_fork_is_read_anew_after_it(file):
-    with HDF5Reader(file, workers=2) as reader:
-        pending, whole = reader.begin(np.arange(120)), reader.read(np.arange(120))
-        context = multiprocessing.get_context("fork")
-        receiver, sender = context.Pipe(duplex=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = context.Process(target=lambda: sender.send_bytes(pending.result().tobytes()))
-            child.start()
-        assert receiver.poll(60)
-        assert receiver.recv_bytes() == pending.result().tobytes() == whole.tobytes()
-        child.join()
-
-
 def test_stored_bytes_are_the_trees_files_or_the_pixels(file, tree):
     with HDF5Reader(file) as reader:
         stored = reader.stored([7, 0])

@@ -17,7 +17,6 @@ from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.fit import FITS
 from hdf5_helper.reading.packed_index import PackedIndex
-from hdf5_helper.reading.pending import PendingRead
 from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier, empty_batch
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.opening import open_sealed
@@ -104,43 +103,25 @@ class HDF5Reader(PackedIndex):
             FacetError: images of many sizes and no image_size, or a damaged example, which is named.
             IndexError: an index out of range.
         """
-        rows, out = self._new_batch(indices)
-        if len(rows):
-            *others, own = self._images.tasks(rows, out, self._workers)
-            rest = PendingRead([self._threads().submit(task) for task in others], lambda: out, lambda: out)
-            try:
-                own()
-            finally:
-                rest.result()
-        return self._finished(out)
-
-    def begin(self, indices: object) -> PendingRead:
-        """Begins to read the images of examples on this reader's threads, and returns at once.
-
-        Whoever asks for the next batch before using one keeps all cores busy between batches.
-
-        Args:
-            indices: as for `read`.
-
-        Returns:
-            What gives, by its `result()`, what `read` would give or raise.
-        """
-        rows, out = self._new_batch(indices)
-        tasks = self._images.tasks(rows, out, self._workers) if len(rows) else []
-        running = [self._threads().submit(task) for task in tasks]
-        return PendingRead(running, lambda: self._finished(out), lambda: self.read(rows))
-
-    def _new_batch(self, indices: object) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Gives checked rows, and memory for their images."""
         rows = self._checked(indices)
         if self.image_size is None:
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
-        return rows, empty_batch((len(rows), *self.image_size, 3))
-
-    def _finished(self, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        out = empty_batch((len(rows), *self.image_size, 3))
+        if len(rows):
+            self._fill(rows, out)
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
             return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
         return out
+
+    def _fill(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        *others, own = self._images.tasks(rows, out, self._workers)
+        pending = [self._threads().submit(task) for task in others]
+        try:
+            own()
+        finally:
+            errors = [task.exception() for task in pending]  # nobody writes into the batch after this
+        for error in filter(None, errors):
+            raise error
 
     def stored(self, indices: object) -> list[bytes]:
         """Gives the stored bytes of examples: image files as they were packed, or the pixels of raw storage.
