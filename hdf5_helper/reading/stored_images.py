@@ -196,18 +196,20 @@ class EncodedImages:
         return places, lengths
 
     def _decode(self, turns: Iterator[int], batch: _Batch, out: Pixels) -> None:
-        view, check, how, size = self._data.view, self._verifier.check, self._how, out.shape[1:3]
+        # what each image costs under Python's lock holds up the other threads, so this loop looks nothing up twice
+        rows, places, lengths, orientations, unchecked, exact = batch
+        view, check, how, size, targets = self._data.view, self._verifier.check, self._how, out.shape[1:3], list(out)
         for turn in turns:
-            row, place = batch.rows[turn], batch.places[turn]
-            data = self._joined(row) if place == _IN_PIECES else view(place, batch.lengths[turn])
-            if batch.unchecked[turn]:
-                check(row, data)
-            if batch.exact[turn] and decode_exactly(data, out[turn]):
+            place = places[turn]
+            data = view(place, lengths[turn]) if place != _IN_PIECES else self._joined(rows[turn])
+            if unchecked[turn]:
+                check(rows[turn], data)
+            if exact[turn] and decode_exactly(data, targets[turn]):
                 continue
             try:
-                decode_to(data, size, how, batch.orientations[turn], out=out[turn])
+                decode_to(data, size, how, orientations[turn], out=targets[turn])
             except FacetError as reason:
-                raise FacetError(self._verifier.sentence(row, str(reason))) from None
+                raise FacetError(self._verifier.sentence(rows[turn], str(reason))) from None
 
     def stored(self, rows: Rows) -> Iterator[Buffer]:
         """See StoredImages: image files."""
