@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hdf5_helper.decode import decode_file
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
 from hdf5_helper.hashing import hash_integer
+from hdf5_helper.images.decode import decode_file
+from hdf5_helper.images.fit import fit
 from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.packer import pack
 from hdf5_helper.progress import Progress

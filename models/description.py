@@ -47,7 +47,7 @@ class ModelDescription:
     Attributes:
         outputs: in the model's own order.
         image_size: (height, width) in pixels of the input, RGB float32 0–255.
-        fit: how an image of another shape is brought to that size (`hdf5_helper.fit`).
+        fit: how an image of another shape is brought to that size (`hdf5_helper.images.fit`).
         backbone: registry name or the Keras model's own.
         preprocessing: what the layer `preprocess` does to the input.
         run: name of the run it comes from, empty where unknown.

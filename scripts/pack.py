@@ -73,7 +73,7 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
 def _options(
     *, image_size: str | None, maps: tuple[str, ...], columns: str | None, groups: str | None, **values: Any
 ) -> "PackOptions":
-    from hdf5_helper.fit import parse_size
+    from hdf5_helper.images.fit import parse_size
     from hdf5_helper.packing.options import parse_columns, parse_groups, parse_maps
     from hdf5_helper.packing.packer import PackOptions
 

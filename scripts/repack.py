@@ -57,7 +57,7 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
 
 
 def _options(*, image_size: str | None, **values: Any) -> "RepackOptions":
-    from hdf5_helper.fit import parse_size
+    from hdf5_helper.images.fit import parse_size
     from hdf5_helper.packing.repack import RepackOptions
 
     return RepackOptions(image_size=None if image_size is None else parse_size(image_size), **values)

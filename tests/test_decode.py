@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 from trees import encoded, picture
 
-from hdf5_helper.decode import decode, decode_file, decode_file_to, decode_to, exif_orientation, image_format, orient
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import FITS, fit, reduction
+from hdf5_helper.images.decode import (
+    decode,
+    decode_file,
+    decode_file_to,
+    decode_to,
+    exif_orientation,
+    image_format,
+    orient,
+)
+from hdf5_helper.images.fit import FITS, fit, reduction
 
 IMAGE = picture(1, 37, 52)
 

@@ -12,10 +12,10 @@ from jpegs import by_opencv, by_pillow, kept, noisy
 from PIL import Image
 from trees import encoded
 
-from hdf5_helper.decode import decode_file, decode_file_to
 from hdf5_helper.errors import FacetError
-from hdf5_helper.jpeg_segments import segments
-from hdf5_helper.pixel_limit import MOST_PIXELS, check_pixels
+from hdf5_helper.images.decode import decode_file, decode_file_to
+from hdf5_helper.images.jpeg_segments import segments
+from hdf5_helper.images.pixel_limit import MOST_PIXELS, check_pixels
 
 IMAGE = noisy(5, 37, 53)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trees import picture
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import FITS, fit, parse_size, reduction
+from hdf5_helper.images.fit import FITS, fit, parse_size, reduction
 
 SIDES = st.integers(1, 60)
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from jpegs import SAMPLINGS, as_ycck, by_opencv, by_pillow, kept, noisy, zoo
 from PIL import Image, ImageOps
 
-from hdf5_helper.decode import decode, decode_file, decode_stored
 from hdf5_helper.errors import FacetError
-from hdf5_helper.jpeg import UnusualJpegError, decode_jpeg
-from hdf5_helper.jpeg_segments import segments, without_metadata
-from hdf5_helper.pillow_images import decode_by_pillow
+from hdf5_helper.images.decode import decode, decode_file, decode_stored
+from hdf5_helper.images.jpeg import UnusualJpegError, decode_jpeg
+from hdf5_helper.images.jpeg_segments import segments, without_metadata
+from hdf5_helper.images.pillow_images import decode_by_pillow
 
 ZOO = zoo()
 IN_FOUR_COLORS = ("CMYK", "YCCK")

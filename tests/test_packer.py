@@ -12,7 +12,7 @@ import pytest
 import xxhash
 from trees import agegender_paths, manifest, plant
 
-from hdf5_helper.fit import fit
+from hdf5_helper.images.fit import fit
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.reading.reader import HDF5Reader
 

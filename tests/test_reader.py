@@ -18,7 +18,7 @@ import xxhash
 from trees import agegender_paths, encoded, picture, plant, write
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
+from hdf5_helper.images.fit import fit
 from hdf5_helper.labels import FEMALE
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.reading.reader import HDF5Reader

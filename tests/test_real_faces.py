@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT
 
 from hdf5_helper import HDF5Reader
-from hdf5_helper.decode import decode_file
-from hdf5_helper.fit import fit
+from hdf5_helper.images.decode import decode_file
+from hdf5_helper.images.fit import fit
 
 FACES = "mobilenet_1.0_224_faces_notop.weights.h5"
 SCHEDULE = ("--image-size", "128", "--warm-up-epochs", "4", "--fine-tuning-epochs", "4")

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hdf5_helper.decode import decode_file
 from hdf5_helper.errors import FacetError
+from hdf5_helper.images.decode import decode_file
 from hdf5_helper.progress import Silent
 from hdf5_helper.sample import LAYOUTS, SampleOptions, write_sample
 from hdf5_helper.sample.attributes import ATTRIBUTE_NAMES, attributes_of

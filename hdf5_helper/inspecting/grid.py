@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hdf5_helper.atomic import write_bytes
 from hdf5_helper.disk import failures_as_sentences
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
+from hdf5_helper.images.fit import fit
 from hdf5_helper.inspecting.perceptual import open_small, read_upright
 from hdf5_helper.labels import label_kind
 from hdf5_helper.reading.reader import HDF5Reader

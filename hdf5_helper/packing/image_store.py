@@ -10,10 +10,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper.decode import ENCODED_FORMATS, decode_file, decode_file_to, image_format
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import fit
-from hdf5_helper.image_facts import ImageFacts, channel_mean, examine
+from hdf5_helper.images.decode import ENCODED_FORMATS, decode_file, decode_file_to, image_format
+from hdf5_helper.images.fit import fit
+from hdf5_helper.images.image_facts import ImageFacts, channel_mean, examine
 from hdf5_helper.sources.records import RejectedError
 from hdf5_helper.storage import file_format as names
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.fit import FITS
+from hdf5_helper.images.fit import FITS
 from hdf5_helper.packing.executors import check_executor
 from hdf5_helper.packing.image_store import EncodedStore, ImageStore, RawStore
 from hdf5_helper.sources.source_options import SourceOptions

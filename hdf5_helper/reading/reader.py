@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.fit import FITS
+from hdf5_helper.images.fit import FITS
 from hdf5_helper.reading.packed_index import PackedIndex
 from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier, empty_batch
 from hdf5_helper.storage import file_format as names

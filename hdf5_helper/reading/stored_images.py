@@ -10,9 +10,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hdf5_helper.decode import decode_to
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.jpeg import decode_exactly
+from hdf5_helper.images.decode import decode_to
+from hdf5_helper.images.jpeg import decode_exactly
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.file_format import path_text
 from hdf5_helper.storage.file_layout import Extents

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hdf5_helper.decode import IMAGE_SUFFIXES
 from hdf5_helper.errors import FacetError
+from hdf5_helper.images.decode import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import FITS
+from hdf5_helper.images.fit import FITS
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage import seal
 from hdf5_helper.storage.positional import FileBytes

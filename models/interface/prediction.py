@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.cores import available_cores
-from hdf5_helper.decode import IMAGE_SUFFIXES, decode_file_to
 from hdf5_helper.errors import FacetError
+from hdf5_helper.images.decode import IMAGE_SUFFIXES, decode_file_to
 from hdf5_helper.progress import Progress, Silent
 from models.description import THRESHOLD, ModelDescription, Output
 from models.interface.predictor import Predictor

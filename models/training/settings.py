@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.fit import FITS, parse_size
+from hdf5_helper.images.fit import FITS, parse_size
 from models.network import HeadShape
 from models.training.class_weights import parse_class_weights
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.exif import jpeg_orientation, png_orientation, webp_orientation
-from hdf5_helper.fit import Size, fit
-from hdf5_helper.jpeg import Decoded, Target, UnusualJpegError, decode_jpeg
-from hdf5_helper.jpeg_segments import END_OF_IMAGE, Bytes, without_metadata
+from hdf5_helper.images.exif import jpeg_orientation, png_orientation, webp_orientation
+from hdf5_helper.images.fit import Size, fit
+from hdf5_helper.images.jpeg import Decoded, Target, UnusualJpegError, decode_jpeg
+from hdf5_helper.images.jpeg_segments import END_OF_IMAGE, Bytes, without_metadata
 
 UInt8Array = NDArray[np.uint8]
 
@@ -94,7 +94,7 @@ def decode_stored(data: Bytes, target: Target | None = None, out: UInt8Array | N
                 raise FacetError("cannot be decoded: damaged or truncated image data") from None
             data = without_metadata(data)  # Pillow warns of damaged EXIF data
     # loaded where it is needed only: most trees hold nothing but JPEG
-    from hdf5_helper.pillow_images import decode_by_pillow
+    from hdf5_helper.images.pillow_images import decode_by_pillow
 
     pixels = decode_by_pillow(image_format(data), bytes(data))
     return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))

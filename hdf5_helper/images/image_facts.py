@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.decode import decode_stored, exif_orientation
+from hdf5_helper.images.decode import decode_stored, exif_orientation
 
 
 @dataclass(frozen=True, slots=True)

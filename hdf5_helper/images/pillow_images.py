@@ -21,7 +21,7 @@ from PIL import (
 )
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.pixel_limit import check_pixels
+from hdf5_helper.images.pixel_limit import check_pixels
 
 UInt8Array = NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.fit import Size, reduction
-from hdf5_helper.jpeg_segments import Bytes, ended
-from hdf5_helper.pixel_limit import check_pixels
+from hdf5_helper.images.fit import Size, reduction
+from hdf5_helper.images.jpeg_segments import Bytes, ended
+from hdf5_helper.images.pixel_limit import check_pixels
 
 UInt8Array = NDArray[np.uint8]
 

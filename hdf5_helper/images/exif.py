@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from hdf5_helper.jpeg_segments import APP1, segments
+from hdf5_helper.images.jpeg_segments import APP1, segments
 
 _ORIENTATION = 0x0112
 _ENTRY_TYPES = {1: "B", 3: "H", 4: "I"}  # of a whole number: byte, short, long

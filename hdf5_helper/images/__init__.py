@@ -1,0 +1,1 @@
+"""One image: its bytes to pixels, its facts, its orientation, its size."""
