@@ -31,6 +31,12 @@ def command(*, file: Path, grid: Path | None, duplicates: bool, pairs: Path | No
     from hdf5_helper.inspecting.summary import summarize
     from hdf5_helper.reading.reader import HDF5Reader
 
+    if grid is not None or pairs is not None:
+        from hdf5_helper.inspecting.grid import check_picture
+
+        for option, picture in (("--grid", grid), ("--pairs", pairs)):
+            if picture is not None:
+                check_picture(picture, option)
     with Console(as_json=as_json) as console:
         with HDF5Reader(file) as reader:
             values = summarize(reader)

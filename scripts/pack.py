@@ -40,7 +40,12 @@ _SOURCE = click.Path(path_type=Path)
 @click.option("--columns", metavar="path=file,age=AGE", help="Columns of a manifest by role or label.")
 @click.option("--groups", metavar="race,camera", help="Columns of a manifest for evaluation by group, never targets.")
 @click.option("--faces", metavar="aligned|coarse", help="Which faces of Adience.  [aligned where they are there]")
-@click.option("--max-size", type=int, metavar="512", help="Encoded: shrink and encode anew what has a longer side.")
+@click.option(
+    "--max-size",
+    type=int,
+    metavar="512",
+    help="Encoded: shrink to a JPEG what has a longer side, where that is shorter.",
+)
 @click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core]")
 @click.option(
     "--executor", default="threads", metavar="processes|threads|dask://HOST:PORT", help="Where the work is done."
@@ -49,11 +54,12 @@ _SOURCE = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Pack the labelled images under SOURCE into FILE.h5.
+    """Pack the labelled images under SOURCE, a folder or a table of images, into FILE.h5.
 
     The layout of the tree is recognised, or named by --layout. Images that cannot be packed are listed in
     FILE.h5.rejects.csv. FILE.h5 is complete or does not exist; where packing was interrupted, the same command goes on.
-    Several sources become one file, in which paths begin with the source's name.
+    Several sources become one file, in which paths begin with the source's name; options hold for those that have a use
+    for them.
 
     \b
     Example:

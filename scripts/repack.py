@@ -19,12 +19,14 @@ _FILE = click.Path(path_type=Path)
 @click.argument("sources", metavar="IN.h5", nargs=-1, required=True, type=_FILE)
 @click.argument("target", metavar="OUT.h5", type=_FILE)
 @click.option("--where", metavar='"age >= 16"', help="Keep the examples for which this holds.")
-@click.option("--labels", type=_FILE, metavar="FIXES.csv", help="Corrected labels by path.")
-@click.option("--storage", metavar="encoded|raw", help="Image files, or pixels.  [as it is]")
+@click.option("--labels", type=_FILE, metavar="FIXES.csv", help="Corrected labels, groups and subjects by path.")
+@click.option("--storage", metavar="encoded|raw", help="Image files (PNG of pixels), or pixels.  [as it is]")
 @click.option("--image-size", metavar="150|218x178", help="Raw: size of the pixels.  Encoded: readers' default.")
 @click.option("--fit", metavar="stretch|crop|pad", help="How other shapes come to the size.  [as it is]")
-@click.option("--max-size", type=int, metavar="512", help="Shrink and encode anew what has a longer side.")
-@click.option("--split", metavar="0.64,0.16,0.2", help="Split anew into train, validation, test.  [as it is]")
+@click.option(
+    "--max-size", type=int, metavar="512", help="Shrink to a JPEG what has a longer side, where that is shorter."
+)
+@click.option("--split", metavar="official|0.64,0.16,0.2", help="Split anew into train, validation, test.  [as it is]")
 @click.option("--split-by", default="subject", metavar="subject|image", help="What stays on one side of a new split.")
 @click.option("--fold", type=int, metavar="K", help="Test on fold K, validate on the one before.")
 @click.option("--fraction", type=float, default=1.0, metavar="0.1", help="Keep this share of the examples.")
@@ -41,7 +43,15 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
     """Make one new packed file of one or several: merged, filtered, relabelled, split or stored in another way.
 
     The packed files stay as they are. Where images stay as they are stored, their bytes are checked and copied, not
-    decoded; damaged ones are left out and listed in OUT.h5.rejects.csv.
+    decoded; damaged ones are left out and listed in OUT.h5.rejects.csv. With --max-size an image stays as it is where
+    the smaller JPEG would not be shorter.
+
+    --where compares labels, groups, split, fold, subject and path with numbers, words or quoted text by == != < <= > >=
+    and in (a, b), joined by and, or, not and brackets. Words are of letters, digits, _ . and -; what else there is in a
+    name is quoted, and so are and, in, is, not, or. It sees labels as they are before --labels corrects them.
+
+    FIXES.csv has a column path, and columns named after labels or groups, or subject. Empty values change nothing,
+    unknown makes unknown.
 
     \b
     Example:
@@ -53,7 +63,8 @@ def command(*, sources: tuple[Path, ...], target: Path, dry_run: bool, as_json: 
     from hdf5_helper.packing.repack import repack_plan
 
     with Console(as_json=as_json) as console, repack_plan(sources, target, _options(**values)) as plan:
-        carry_out(console, plan, dry_run=dry_run)
+        corrected = sum(origin.listing.corrected for origin in plan.survey.origins)
+        carry_out(console, plan, dry_run=dry_run, corrected=corrected)
 
 
 def _options(*, image_size: str | None, **values: Any) -> "RepackOptions":

@@ -21,7 +21,7 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer
-from hdf5_helper.packing import filling
+from hdf5_helper.packing import plan
 from hdf5_helper.packing.packer import PackOptions, pack, write_pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
 
@@ -126,7 +126,7 @@ def digest_of(path: Path) -> str | None:
 
 
 def main(job: Job) -> None:
-    filling._MOST_ROWS = job.block_rows
+    plan._MOST_ROWS = job.block_rows
     if not job.moments and not job.random:
         for call in _calls(job):
             sys.stdout.write(f"{json.dumps(call)}\n")

@@ -1,13 +1,18 @@
 """Whatever bytes come: pixels or one sentence, no more memory than an image may take, and nothing on stderr."""
 
+import errno
 import io
+import os
 import resource
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from jpegs import by_opencv, by_pillow, kept, noisy
 from PIL import Image
 from trees import encoded
@@ -88,6 +93,59 @@ def test_two_thousand_damaged_images_give_pixels_or_one_sentence_and_no_other_wo
     assert False in readable
     assert said == []
     assert capfd.readouterr() == ("", "")
+
+
+COMPRESSIONS = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=str)
+@pytest.mark.filterwarnings("ignore:::PIL")
+def test_a_damaged_tiff_gives_pixels_or_one_sentence_and_its_library_says_no_other_word(compression, capfd):
+    chance = np.random.default_rng(COMPRESSIONS.index(compression))
+    whole = saved("TIFF", "1" if compression == "group4" else "RGB", compression=compression)
+    readable = [outcome(mutated(whole, chance)) for _ in range(100)]
+    assert outcome(whole)
+    assert False in readable
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_pillow_itself_logs_of_a_damaged_tiff_stays_off_stderr_too():
+    data = saved("TIFF")
+    samples = data.index(struct.pack("<HHI", 277, 3, 1)) + 8
+    code = "import sys; from hdf5_helper.images.decode import decode; decode(sys.stdin.buffer.read())"
+    damaged = data[:samples] + struct.pack("<H", 163) + data[samples + 2 :]
+    done = subprocess.run([sys.executable, "-c", code], input=damaged, capture_output=True, check=False, cwd=ROOT)
+    assert done.stderr.decode().splitlines()[-1].startswith("hdf5_helper.errors.FacetError: cannot be decoded")
+    assert b"samples per pixel" not in done.stderr
+
+
+_SHORT_OF_MEMORY = """
+import io, resource, sys
+import numpy as np
+from PIL import Image
+from hdf5_helper.errors import FacetError
+from hdf5_helper.images.decode import decode
+
+data = io.BytesIO()
+Image.fromarray(np.zeros((6000, 6000), np.uint8)).save(data, sys.argv[1])
+decode(data.getvalue())  # whole, and everything loaded that it takes
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (20 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    decode(data.getvalue())
+except FacetError as error:
+    print("rejected:", error)
+except OSError as error:
+    print(error.errno, error.strerror)
+"""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_whole_image_is_no_damaged_one_where_memory_is_short(kind):
+    run = [sys.executable, "-c", _SHORT_OF_MEMORY, kind]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == f"{errno.ENOMEM} {os.strerror(errno.ENOMEM)}\n"
 
 
 def of_size(kind: str, height: int, width: int) -> bytes:

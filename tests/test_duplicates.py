@@ -1,10 +1,14 @@
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 from trees import left_in, manifest, picture, write
 
@@ -14,6 +18,7 @@ from hdf5_helper.inspecting.grid import write_pairs
 from hdf5_helper.inspecting.leaks import name_leaks
 from hdf5_helper.inspecting.near_duplicates import find_near_duplicates
 from hdf5_helper.inspecting.perceptual import print_images
+from hdf5_helper.inspecting.sentences import sentences
 from hdf5_helper.inspecting.summary import summarize
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import Silent
@@ -58,7 +63,9 @@ def test_what_was_saved_again_or_made_smaller_is_found_across_splits_and_the_res
     file = planted(tmp_path, storage)
     watcher = Watcher()
     with HDF5Reader(file) as reader:
-        pairs = [{reader.paths[row] for row in pair.rows} for pair in find_near_duplicates(reader, watcher)]
+        near = find_near_duplicates(reader, watcher)
+        pairs = [{reader.paths[row] for row in pair.rows} for pair in near.pairs]
+    assert (near.pairs_left_out, near.images_left_out) == (0, 0)
     assert sorted(map(sorted, pairs)) == [["0.jpg", "10.jpg"], ["1.jpg", "11.jpg"]]
     assert watcher.stages[0] == ["looking at images", 12, 12]
     assert watcher.stages[1][0] == "comparing images across splits"
@@ -82,7 +89,8 @@ def test_the_index_over_hashes_finds_what_comparing_all_finds(tmp_path, monkeypa
     with HDF5Reader(file) as reader:
         compared = find_near_duplicates(reader, Silent())
         monkeypatch.setattr(near_duplicates, "MOST_COMPARED", 0)
-        assert find_near_duplicates(reader, Silent()) == compared != []
+        assert find_near_duplicates(reader, Silent()) == compared
+    assert len(compared.pairs) == 2
 
 
 def test_prints_do_not_depend_on_how_many_threads_look(packed, monkeypatch):
@@ -143,14 +151,105 @@ def test_where_nothing_leaks_no_picture_is_made(tmp_path):
     ("name", "sentence"),
     [
         ("pairs.jpg", "expected a name that ends in .png"),
-        ("nowhere/pairs.png", "cannot be written there, expected --pairs with a name in a folder that can be"),
+        (
+            "nowhere/pairs.png",
+            r"--pairs .*pairs\.png: cannot be written there, expected a name in a folder that can be",
+        ),
+        ("folder.png", "is a folder, expected the name of a picture"),
     ],
 )
 def test_a_picture_that_cannot_be_is_refused_before_any_image_is_read(name, sentence, tmp_path):
     watcher = Watcher()
+    (tmp_path / "folder.png").mkdir()
     with HDF5Reader(planted(tmp_path)) as reader, pytest.raises(FacetError, match=sentence):
         name_leaks(reader, summarize(reader), tmp_path / name, watcher)
     assert watcher.stages == []
+
+
+def crowd(folder, count, draw):
+    """A raw file of `count` pictures of 16×16, every second one in test; `draw` gives the grey pixels of each."""
+    rows = [{"path": f"{n}.png", "age": n % 90, "split": ("train", "test")[n % 2]} for n in range(count)]
+    lines = ["path,age,split", *(",".join(map(str, row.values())) for row in rows)]
+    write(folder, "manifest.csv", "\n".join(lines).encode())
+    for n in range(count):
+        write(folder, f"{n}.png", cv2.imencode(".png", draw(n))[1].tobytes())
+    pack([folder], folder / "f.h5", PackOptions(storage="raw", image_size=(16, 16)))
+    return folder / "f.h5"
+
+
+_WATCHED = """
+import resource, sys, tempfile, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from test_duplicates import blank, card, crowd
+from hdf5_helper.inspecting import near_duplicates
+from hdf5_helper.progress import Silent
+from hdf5_helper.reading.reader import HDF5Reader
+
+near_duplicates.MOST_COMPARED = int(sys.argv[3])
+with tempfile.TemporaryDirectory() as folder:
+    with HDF5Reader(crowd(Path(folder), 6000, {"blank": blank, "card": card}[sys.argv[2]])) as reader:
+        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        found = near_duplicates.find_near_duplicates(reader, Silent())
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(len(found.pairs), found.pairs_left_out, found.images_left_out, taken, time.perf_counter() - started)
+"""
+
+
+def blank(number):
+    """One of many pictures in one colour each."""
+    return np.full((16, 16, 3), (number % 256, number // 256, 100), np.uint8)
+
+
+def card(number):
+    """One of many title cards with the same hash, told apart by their colour."""
+    shade = np.tile(np.arange(0, 160, 10, dtype=np.uint8), (16, 1))
+    return np.stack([shade, shade, np.full((16, 16), number % 256, np.uint8)], axis=2) + np.uint8(number // 256)
+
+
+@pytest.mark.parametrize("most_compared", [300_000, 0], ids=["compared", "looked up"])
+@pytest.mark.parametrize(("kind", "pairs", "left_out"), [("blank", 0, 0), ("card", 64 * 64, 6000 - 2 * 64)])
+def test_thousands_of_pictures_with_one_hash_take_little_memory_and_time(kind, pairs, left_out, most_compared):
+    run = [sys.executable, "-c", _WATCHED, str(Path(__file__).parent), kind, str(most_compared)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    found, pairs_left_out, images_left_out, kilobytes, seconds = map(float, done.stdout.split())
+    assert (found, pairs_left_out, images_left_out) == (pairs, 0, left_out)
+    assert kilobytes < 100_000
+    assert seconds < 20
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_likest_pairs_are_kept_and_the_others_counted(tmp_path, monkeypatch, most):
+    with HDF5Reader(crowd(tmp_path, 12, card)) as reader:
+        every = find_near_duplicates(reader, Silent())
+        monkeypatch.setattr(near_duplicates, "MOST_PAIRS", most)
+        some = find_near_duplicates(reader, Silent())
+    assert (len(every.pairs), every.pairs_left_out) == (36, 0)
+    assert some.pairs == every.pairs[:most]
+    assert some.pairs_left_out == 36 - most
+
+
+def test_the_first_pictures_with_a_hash_are_compared_and_the_others_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MOST_ALIKE", 2)
+    with HDF5Reader(crowd(tmp_path, 12, card)) as reader:
+        near = find_near_duplicates(reader, Silent())
+        first = {tuple(reader.split(name)[:2].tolist()) for name in ("train", "test")}
+    assert {tuple(sorted({pair.rows[side] for pair in near.pairs})) for side in (0, 1)} == first
+    assert (len(near.pairs), near.images_left_out) == (4, 8)
+
+
+def test_what_was_left_out_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MOST_ALIKE", 2)
+    monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 3)
+    with HDF5Reader(crowd(tmp_path, 12, card)) as reader:
+        values = summarize(reader)
+        name_leaks(reader, values, tmp_path / "pairs.png", Silent())
+    near = values["near_duplicates"]
+    assert (len(near["pairs"]), near["pairs_left_out"], near["images_left_out"]) == (3, 1, 8)
+    lines = sentences(values)
+    assert "4 near-duplicate pairs across splits" in lines
+    assert "the likest 3 of the near-duplicate pairs are listed" in lines
+    assert "8 images were not compared: too many others look the same" in lines
 
 
 def test_a_damaged_image_is_named(tmp_path):

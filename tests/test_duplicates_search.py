@@ -16,7 +16,9 @@ def found(search, left, right, distance):
     parts = list(search(np.array(left, np.uint64), np.array(right, np.uint64), distance))
     assert [share for _pairs, share in parts] == sorted(share for _pairs, share in parts)
     assert not parts or parts[-1][1] == 1
-    return {tuple(pair) for pairs, _share in parts for pair in pairs.tolist()}
+    pairs = [tuple(pair) for pairs, _share in parts for pair in pairs.tolist()]
+    assert len(set(pairs)) == len(pairs)
+    return set(pairs)
 
 
 def near_by_hand(left, right, distance):
@@ -39,6 +41,14 @@ def test_both_searches_agree_on_thousands_of_hashes_that_crowd_together():
     compared, looked = (found(search, left * spread, right * spread, DISTANCE) for search in (compare_all, look_up))
     assert compared == looked
     assert len(compared) > 20_000
+
+
+@pytest.mark.parametrize("search", [compare_all, look_up])
+def test_hashes_that_are_all_near_come_in_parts_of_about_a_million(search):
+    left, right = (np.random.default_rng(n).integers(0, 16, n).astype(np.uint64) for n in (1500, 2000))
+    sizes = [len(pairs) for pairs, _share in search(left, right, DISTANCE)]
+    assert sum(sizes) == 1500 * 2000
+    assert max(sizes) < 1_300_000
 
 
 def test_a_hash_says_where_a_picture_grows_brighter_to_the_right():

@@ -1,11 +1,8 @@
-import threading
-import time
-
 import numpy as np
 import pytest
 
 from hdf5_helper import HDF5Generator, HDF5Reader
-from models.training.feeding import EvaluationFeed, TrainingFeed, ahead, make_batch, mirrored
+from models.training.feeding import EvaluationFeed, TrainingFeed, make_batch, mirrored
 
 
 @pytest.fixture(scope="module")
@@ -61,27 +58,3 @@ def test_evaluation_counts_every_row_once_and_pads_the_last_batch_with_weight_ze
     assert [len(batch.images) for batch in batches] == [8, 8]
     targets = np.concatenate([batch.targets["gender"] for batch in batches])
     assert targets[:10].tolist() == expected
-
-
-def test_batches_are_made_at_most_three_ahead():
-    made = []
-    for number in ahead(lambda n: made.append(n) or n, range(20)):
-        time.sleep(0.002)
-        assert len(made) <= number + 4
-
-
-def test_an_error_while_making_a_batch_is_raised_in_its_place():
-    iterator = ahead(lambda n: 1 // (3 - n), range(9))
-    assert [next(iterator) for _ in range(3)] == [0, 0, 1]
-    with pytest.raises(ZeroDivisionError):
-        next(iterator)
-
-
-def test_leaving_early_ends_the_thread():
-    before = threading.active_count()
-    for _ in ahead(lambda n: n, range(1000)):
-        break
-    iterator = ahead(lambda n: n, range(1000))
-    next(iterator)
-    iterator.close()
-    assert threading.active_count() == before

@@ -12,6 +12,7 @@ from trees import manifest
 from hdf5_helper import HDF5Generator, HDF5Reader
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.reading.arguments import check_reading
 
 
 @pytest.fixture(scope="module")
@@ -218,13 +219,81 @@ def test_a_split_without_a_known_label_is_refused_and_the_file_let_go(half_known
             "has no label 'gendre', expected one of age, age_group, gender (did you mean 'gender'?)",
         ),
         ({"batch_size": 16, "replicas": 3}, "expected a global batch divisible by the replicas"),
-        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"batch_size": 0}, "batch_size 0: expected an integer of at least 1"),
         ({"batch_size": 1024, "replicas": 512}, "batch_size 1024: only "),
     ],
 )
 def test_a_generator_that_cannot_be_is_refused(file, arguments, sentence):
     with pytest.raises(FacetError, match=sentence.replace("(", r"\(").replace("?", r"\?").replace(")", r"\)")):
         HDF5Generator(file, "train", **arguments)
+
+
+PAIR = "expected (height, width), two positive integers"
+NAME = "expected a name, or a tuple of at least one name"
+SPLITS = "expected one of all, test, train, validation"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"shuffle": True}, "shuffle True: expected one of blocks, full, or None"),
+        ({"image_size": 150}, f"image_size 150: {PAIR}"),
+        ({"image_size": (150,)}, f"image_size (150,): {PAIR}"),
+        ({"image_size": (150, 150.5)}, f"image_size (150, 150.5): {PAIR}"),
+        ({"image_size": (0, 150)}, f"image_size (0, 150): {PAIR}"),
+        ({"image_size": "150"}, f"image_size '150': {PAIR}"),
+        ({"fit": 3}, "fit 3: expected one of crop, pad, stretch"),
+        ({"labels": ()}, f"labels (): {NAME}"),
+        ({"labels": None}, f"labels None: {NAME}"),
+        ({"labels": ("gender", 1)}, f"labels ('gender', 1): {NAME}"),
+        ({"batch_size": "64"}, "batch_size '64': expected an integer of at least 1"),
+        ({"batch_size": True}, "batch_size True: expected an integer of at least 1"),
+        ({"replicas": 2.0}, "replicas 2.0: expected an integer of at least 1"),
+        ({"seed": "1"}, "seed '1': expected an integer"),
+        ({"epochs": -1}, "epochs -1: expected an integer of at least 0"),
+        ({"split": 3}, f"{{file}}: has no split 3, {SPLITS}"),
+        ({"labels": "mood"}, "{file}: has no label 'mood', expected one of age, age_group, gender, id"),
+    ],
+)
+def test_an_argument_of_a_wrong_kind_is_one_sentence_and_the_file_is_let_go(half_known, arguments, sentence):
+    with pytest.raises(FacetError) as error:
+        HDF5Generator(half_known, **arguments)
+    assert str(error.value) == sentence.replace("{file}", str(half_known))
+    assert str(half_known) not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"verify": True}, "verify True: expected one of always, first, never"),
+        ({"workers": 0}, "workers 0: expected an integer of at least 1"),
+        ({"fit": "cropp"}, "fit 'cropp': expected one of crop, pad, stretch (did you mean 'crop'?)"),
+    ],
+)
+def test_what_no_reader_takes_is_one_sentence(arguments, sentence):
+    with pytest.raises(FacetError) as error:
+        check_reading(**arguments)
+    assert str(error.value) == sentence
+
+
+def test_numbers_and_lists_of_numpy_are_as_good_as_pythons(half_known):
+    size = np.array([20, 16])
+    with HDF5Generator(half_known, "train", np.int64(4), ["id"], image_size=size, seed=np.int64(3)) as generator:
+        assert generator.batch(1, 0)[0].shape == (4, 20, 16, 3)
+
+
+def test_next_goes_on_behind_the_last_batch_len_is_one_epoch_and_seek_goes_anywhere(file):
+    with HDF5Generator(file, "train", 16, "gender", epochs=3) as generator:
+        with pytest.raises(TypeError):
+            next(generator)
+        for step in range(2):
+            images, genders = next(iter(generator))
+            expected = generator.batch(1, step)
+            assert np.array_equal(images, expected[0])
+            assert genders.tolist() == expected[1].tolist()
+        assert len(generator) == generator.steps_per_epoch == len(generator.order.rows) // 16
+        generator.seek(3, len(generator) - 1)
+        assert [images.shape for images, _genders in generator] == [(16, 32, 32, 3)]
 
 
 @pytest.mark.parametrize(("split", "hint"), [("trian", " (did you mean 'train'?)"), ("al", " (did you mean 'all'?)")])

@@ -1,8 +1,11 @@
 import json
 import shutil
 
+import pytest
+from rich.cells import cell_len
 from trees import manifest
 
+from hdf5_helper.inspecting.sentences import sentences
 from hdf5_helper.inspecting.summary import summarize
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.reading.reader import HDF5Reader
@@ -83,6 +86,34 @@ def test_json_is_the_summary_and_nothing_else(packed, facet, tmp_path):
     assert sorted(expected["groups"]["camera"]) == ["phone", "studio", "unknown", "webcam"]
     assert answer.stderr == ""
     assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--grid", "faces.jpg"), "--grid faces.jpg: expected a name that ends in .png"),
+        (("--pairs", "pairs"), "--pairs pairs: expected a name that ends in .png"),
+        (("--grid", "no/a.png"), "--grid no/a.png: cannot be written there, expected a name in a folder that can be"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_anything_is_looked_at(packed, facet, tmp_path, options, sentence):
+    shutil.copy(packed("agegender", count=300, mess=True), tmp_path / "f.h5")
+    answer = facet("inspect", "f.h5", "--duplicates", *options, cwd=tmp_path)
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", f"facet: {sentence}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+
+
+@pytest.mark.parametrize("name", ["Wearing_" + 5 * "Very_" + "Long_Necklace", "日本語の属性の名前です", "Cafe\u0301"])
+def test_columns_are_as_wide_as_their_widest_cell_whatever_classes_are_called(packed, name):
+    with HDF5Reader(packed("agegender")) as reader:
+        values = summarize(reader)
+    for column in (*values["splits"].values(), values):
+        column["labels"]["attributes"] = {name: {"yes": 12_345_678_901, "no": 1, "unknown": 0}}
+    lines = sentences(values)
+    table = [line for line in lines if line.startswith((" ", "examples", "gender", "attributes"))]
+    assert len(table) == 5
+    assert {cell_len(line) for line in table} == {cell_len(table[0])}
+    assert len({cell_len(line[: line.index("12,")]) for line in table if "12," in line}) == 1
 
 
 def test_what_is_no_packed_file_is_one_sentence(facet, tmp_path):

@@ -1,14 +1,17 @@
 """Several sources in one file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from trees import agegender_paths, left_in, manifest, plant
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packing.joining import own_names
+from hdf5_helper.packing.joining import joined, own_names
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
 from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.sources.records import Listing, Record
 
 AFAD = [f"{18 + person % 20}/{111 + person % 2}/{person:05d}-{number}.jpg" for person in range(40) for number in (0, 1)]
 
@@ -59,6 +62,13 @@ def test_persons_of_two_tables_are_not_the_same_whatever_their_names(tmp_path):
         assert len(both.subject_names) == 20
 
 
+def test_an_option_of_one_source_holds_for_it_alone(sources, tmp_path):
+    rows = [{"path": f"{number}.png", "age": number, "camera": "xy"[number % 2]} for number in range(10)]
+    pack([sources[0], manifest(tmp_path / "t", rows)], tmp_path / "both.h5", PackOptions(groups=("camera",)))
+    with HDF5Reader(tmp_path / "both.h5") as both:
+        assert both.groups == ("camera", "origin", "source")
+
+
 def test_images_that_are_in_several_sources_are_told(sources, tmp_path):
     copy = plant(tmp_path / "copy", AFAD[:10])
     report = pack([sources[1], copy], tmp_path / "both.h5")
@@ -85,6 +95,24 @@ def test_rejects_are_listed_under_the_name_of_their_source(sources, tmp_path):
 def test_a_source_that_cannot_be_read_is_named(sources, tmp_path):
     with pytest.raises(FacetError, match="nowhere: no such folder, expected a tree of labelled images"):
         pack([sources[0], tmp_path / "nowhere"], tmp_path / "both.h5")
+
+
+def test_the_source_whose_attributes_differ_is_named():
+    places = [Path("a.h5"), Path("b.h5"), Path("c.h5"), Path("d.h5")]
+    attributes = [(), ("Bald", "Smiling"), ("Smiling", "Bald"), ()]
+    listings = [Listing("celeba", (), attribute_names=names) for names in attributes]
+    with pytest.raises(FacetError) as error:
+        joined(places, listings)
+    assert str(error.value) == "c.h5: has other attributes than b.h5, expected the same, in the same order"
+
+
+def test_records_of_the_same_groups_and_persons_share_them():
+    records = tuple(Record(f"{number}.png", {"age": 3}, f"p{number % 2}", {"race": "x"}) for number in range(6))
+    (part, prefix), _other = joined([Path("a"), Path("b")], [Listing("manifest", records), Listing("manifest", ())])
+    assert (prefix, part.records[3].path, part.records[3].subject) == ("a/", "a/3.png", "a/p1")
+    assert part.records[3].groups == {"source": "a", "race": "x"}
+    assert len({id(record.groups) for record in part.records}) == 1
+    assert len({id(record.subject) for record in part.records}) == 2
 
 
 def test_equal_names_of_sources_get_numbers():

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from hdf5_helper.errors import FacetError
 from hdf5_helper.images.decode import decode, decode_file, decode_stored
 from hdf5_helper.images.jpeg import UnusualJpegError, decode_jpeg
-from hdf5_helper.images.jpeg_segments import segments, without_metadata
+from hdf5_helper.images.jpeg_segments import has_end, segments, without_metadata
 from hdf5_helper.images.pillow_images import decode_by_pillow
 
 ZOO = zoo()
@@ -95,6 +95,38 @@ def test_a_jpeg_cut_anywhere_before_its_end_marker_is_refused(name):
 
 def test_bytes_behind_the_end_marker_do_no_harm():
     assert np.array_equal(decode(ZOO["420"] + b"thumbnail" * 9), decode(ZOO["420"]))
+
+
+@pytest.mark.parametrize("name", ["sampled 3x1", "sampled 1x4"])
+@pytest.mark.parametrize(
+    "behind", [b"\0", b"thumbnail" * 9, ZOO["420"], b"\xff\xd9"], ids=["zero", "text", "JPEG", "end"]
+)
+def test_bytes_behind_the_end_marker_do_no_harm_to_what_only_the_fallback_decodes_either(name, behind):
+    assert np.array_equal(decode(ZOO[name] + behind), decode(ZOO[name]))
+
+
+@pytest.mark.parametrize("cut", [2, 40])
+@pytest.mark.parametrize("behind", [ZOO["420"], bytes(5000)], ids=["JPEG", "zeros"])
+def test_whatever_follows_a_cut_picture_does_not_make_it_whole(cut, behind):
+    with pytest.raises(FacetError, match=r"^cannot be decoded: "):
+        decode(ZOO["sampled 3x1"][:-cut] + behind)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_picture_has_its_end_where_it_is_whole_and_nowhere_else(name):
+    data = ZOO[name]
+    assert has_end(data)
+    assert has_end(data + ZOO["420"])
+    assert not any(has_end(data[:length]) for length in range(len(data)))
+    assert not has_end(data[:-2] + b"\xff\xd8\x00\x02\xff\xd9")
+
+
+def test_an_end_marker_inside_a_segment_is_none():
+    data = ZOO["three scans"][:-2]
+    scan = next(start for marker, start, _stop in segments(data) if marker == 0xDA) - 4
+    second = data.index(b"\xff\xda", scan + 2)
+    comment = b"\xff\xfe\x00\x06\xff\xd9\xff\xd9"
+    assert not any(has_end(data[:place] + comment + data[place:]) for place in (2, scan, second))
 
 
 def test_a_jpeg_of_twelve_bits_is_refused_in_one_sentence():

@@ -14,7 +14,7 @@ from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.packer import pack
 from hdf5_helper.packing.survey import survey_sources
 from hdf5_helper.reading.reader import HDF5Reader
-from hdf5_helper.sources import read_source
+from hdf5_helper.sources import read_source, read_sources
 from hdf5_helper.sources.manifest_paths import Inside
 from hdf5_helper.sources.records import Listing, Record, RejectedError
 from hdf5_helper.sources.source_options import SourceOptions
@@ -47,6 +47,26 @@ def test_a_manifest_may_be_given_as_the_file_itself(tmp_path):
     listing = read_source(manifest(tmp_path, ROWS, "faces.csv") / "faces.csv")
     assert [record.path for record in listing.records] == ["i/a.jpg", "i/b.jpg"]
     assert (listing.rejects, listing.ignored) == ((), 0)
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.tsv", "\t"), ("list.txt", ";"), ("B.CSV", ",")])
+def test_any_table_that_is_given_by_itself_is_a_manifest(tmp_path, name, separator):
+    plant(tmp_path, ["a.jpg", "b.jpg"])
+    write(tmp_path, "manifest.csv", b"path,gender\nb.jpg,f\n")
+    file = write(tmp_path, name, f"path{separator}gender\na.jpg{separator}f\n".encode())
+    assert facts(read_source(file)) == [("a.jpg", {"gender": 1}, None)]
+    with pytest.raises(FacetError, match=re.escape(f"--layout folders: {file} is a table, expected a folder")):
+        read_source(file, "folders")
+
+
+def test_a_named_column_holds_for_those_of_several_manifests_that_have_it(tmp_path):
+    first = manifest(tmp_path / "a", [{"path": "a.png", "AGE": 30, "camera": "x"}])
+    second = manifest(tmp_path / "b", [{"path": "b.png", "years": 40, "lens": "y"}])
+    options = SourceOptions(columns={"age": "years"}, groups=("camera", "lens"))
+    records = [record for listing in read_sources([first, second], "auto", options) for record in listing.records]
+    assert [(record.labels["age"], record.groups) for record in records] == [(30, {"camera": "x"}), (40, {"lens": "y"})]
+    with pytest.raises(FacetError, match=re.escape(f"{first / 'manifest.csv'}: has no column 'flash', expected one")):
+        read_sources([first, second], "auto", SourceOptions(groups=("camera", "flash")))
 
 
 def test_rows_of_a_manifest_that_say_nothing_or_twice_are_rejects(tmp_path):

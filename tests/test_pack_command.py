@@ -140,7 +140,8 @@ MISTAKES = {
     "{tree} nowhere/a.h5": "nowhere/a.h5: no such folder as nowhere, expected an existing one",
     "{tree} {tree}": "{tree}: is a folder, expected the name of a file to write",
     "{tree}/combined/Thumbs.db {out}": (
-        "{tree}/combined: holds no image among 1 files, expected a tree of labelled images"
+        "{tree}/combined/Thumbs.db: is one file, expected a folder of labelled images, or a table of them"
+        " (.csv, .tsv, .txt)"
     ),
     "{empty} {out}": "{empty}: holds no image among 0 files, expected a tree of labelled images",
     "{tree} {out} --limit many": "Invalid value for '--limit': 'many' is not a valid integer.",

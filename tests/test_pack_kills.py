@@ -164,7 +164,7 @@ def interrupt(tree: Path, folder: Path, options: dict[str, object]) -> None:
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hdf5_helper.packing.filling._MOST_ROWS", 4)
+        patch.setattr("hdf5_helper.packing.plan._MOST_ROWS", 4)
         with pytest.raises(KeyboardInterrupt):
             pack([tree], folder / "a.h5", PackOptions(workers=1, **options), progress=Stop())
 

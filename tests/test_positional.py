@@ -2,7 +2,9 @@
 
 import mmap
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -38,8 +40,7 @@ def test_a_view_is_the_bytes_there_and_ends_with_the_file(data, offset, length):
 
 @given(places=st.lists(st.integers(0, SIZE - 90), min_size=1, max_size=20), length=st.integers(1, 90))
 def test_gathered_rows_are_the_bytes_at_their_offsets(data, places, length):
-    out = np.zeros((len(places), length), np.uint8)
-    data.gather(np.array(places, np.int64), out)
+    out = data.gather(np.array(places, np.int64), length)
     assert [row.tobytes() for row in out] == [CONTENT[place : place + length] for place in places]
 
 
@@ -47,8 +48,8 @@ def test_neighbours_are_read_by_one_call(path, monkeypatch):
     calls = []
     plain = os.preadv
     monkeypatch.setattr(os, "preadv", lambda *call: calls.append(call[2]) or plain(*call))
-    data, out = PositionalBytes(path), np.empty((5, 100), np.uint8)
-    data.gather(np.array([700, 800, 900, 200, 300]), out)
+    data = PositionalBytes(path)
+    out = data.gather(np.array([700, 800, 900, 200, 300]), 100)
     data.close()
     assert calls == [700, 200]
     assert out.tobytes() == CONTENT[700:1000] + CONTENT[200:400]
@@ -62,9 +63,7 @@ def test_many_threads_read_right_with_whatever_calls_there_are(path, monkeypatch
 
     def gathered(seed: int) -> bool:
         places = np.random.default_rng(seed).integers(0, SIZE - 70, 30)
-        out = np.empty((30, 70), np.uint8)
-        data.gather(places, out)
-        return out.tobytes() == b"".join(CONTENT[place : place + 70] for place in places)
+        return data.gather(places, 70).tobytes() == b"".join(CONTENT[place : place + 70] for place in places)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(gathered, range(200)))
@@ -77,7 +76,7 @@ def test_a_file_that_ends_before_a_row_says_so(data, monkeypatch, missing):
         monkeypatch.delattr(os, missing)
     for place in (SIZE - 99, SIZE, 2 * SIZE):
         with pytest.raises(EOFError):
-            data.gather(np.array([0, place]), np.empty((2, 100), np.uint8))
+            data.gather(np.array([0, place]), 100)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -125,3 +124,18 @@ def test_pieces_are_copied_in_order_with_whatever_calls_there_are(path, tmp_path
     os.close(target_handle)
     wanted = CONTENT[100:150] + CONTENT[900:1050]
     assert target.read_bytes() == wanted[100:] + bytes(100) + wanted[:100]
+
+
+def test_a_file_that_is_closed_while_threads_copy_from_it_is_kept_for_them(tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(CONTENT * 2000)
+    places = np.arange(300) * 65_000
+    for _ in range(5):
+        data = open_bytes(file)
+        with ThreadPoolExecutor(2) as pool:
+            copies = [pool.submit(data.gather, places, 60_000) for _ in range(2)]
+            time.sleep(0.001)
+            data.close()
+        for copy in copies:
+            with suppress(ValueError):  # it was closed before the copy began
+                assert copy.result()[7].tobytes() == (CONTENT * 60)[7 * 65_000 : 7 * 65_000 + 60_000]

@@ -1,5 +1,6 @@
 """Packed files into one new one."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -8,9 +9,12 @@ import pytest
 from trees import agegender_paths, left_in, manifest, plant, write
 
 from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.packed_origin import list_packed
 from hdf5_helper.packing.packer import PackOptions, PackReport, pack, write_pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
 from hdf5_helper.reading.reader import HDF5Reader
+from scripts.console import Console
+from scripts.packing import carry_out
 
 
 def repack(sources, target, **options) -> PackReport:
@@ -155,7 +159,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(faces, tmp_path, options, 
 
 def test_a_fix_of_an_image_that_is_not_there_is_refused(faces, tmp_path):
     write(tmp_path, "fixes.csv", b"path,age\nnobody.jpg,11\n")
-    with pytest.raises(FacetError, match=r"fixes.csv: no example has the path 'nobody.jpg', expected one such"):
+    with pytest.raises(FacetError, match=r"fixes.csv: line 2: no example has the path 'nobody.jpg', expected one such"):
         repack([faces], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")
 
 
@@ -178,6 +182,36 @@ def test_the_command_makes_the_file_and_says_so(facet, faces, tmp_path):
     assert left_in(tmp_path) == ["women.h5"]
 
 
+def test_with_json_the_corrected_examples_are_counted(facet, table, tmp_path):
+    write(tmp_path, "fixes.csv", b"path,age\n3.png,11\n4.png,14\n")
+    done = facet("repack", table, "b.h5", "--labels", "fixes.csv", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["corrected"] == 1
+    assert "fixes.csv: 1 example corrected, 1 had these labels already" in done.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, "b.h5: is not written, and the same command begins anew"),
+        ({"storage": "raw"}, "b.h5: what is written so far is kept, and the same command goes on with it"),
+    ],
+    ids=["copied", "decoded"],
+)
+def test_an_interrupted_repack_says_whether_it_goes_on(faces, tmp_path, options, sentence, capsys):
+    class Interrupted(Console):
+        def start(self, *_stage: object, **_done: object) -> None:
+            raise KeyboardInterrupt
+
+    target = tmp_path / "b.h5"
+    with (
+        pytest.raises(KeyboardInterrupt),
+        repack_plan([faces], target, RepackOptions(**options)) as plan,
+        Interrupted() as console,
+    ):
+        carry_out(console, plan, dry_run=False)
+    assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}/{sentence}"
+
+
 def test_pixels_keep_the_fit_that_made_them(faces, tmp_path):
     repack([faces], tmp_path / "raw.h5", storage="raw", image_size=(24, 20), fit="crop")
     with pytest.raises(FacetError, match="--fit pad: pixels were brought to size by crop already, expected no --fit"):
@@ -185,6 +219,102 @@ def test_pixels_keep_the_fit_that_made_them(faces, tmp_path):
     repack([faces], tmp_path / "other.h5", storage="raw", image_size=(24, 20), fit="pad")
     with pytest.raises(FacetError, match="--fit: the files have crop and pad, expected"):
         repack([tmp_path / "raw.h5", tmp_path / "other.h5"], tmp_path / "b.h5")
+
+
+def fixed(source, folder, text, **options):
+    """Repacks with fixes; gives the report, and labels, groups and subject by path."""
+    write(folder, "fixes.csv", text)
+    with repack_plan([source], folder / "fixed.h5", RepackOptions(labels=folder / "fixes.csv", **options)) as plan:
+        write_pack(plan)
+        said = plan.sentences()
+    with HDF5Reader(folder / "fixed.h5") as reader:
+        records = {record.path: record for record in list_packed(reader).records}
+    return records, said
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","], ids=["semicolon", "tab", "comma"])
+def test_fixes_may_be_separated_and_written_as_manifests_may(faces, tmp_path, separator):
+    path = agegender_paths(60)[0]
+    lines = ["Path", "AGE", "subject"], [f" {path} ".replace("/", "\\"), "11", ""]
+    text = "\ufeff" + "\r\n".join(separator.join(line) for line in lines)
+    records, _said = fixed(faces, tmp_path, text.encode())
+    assert records[path].labels == {"age": 11.0, "age_group": 2, "gender": 1}
+
+
+def test_a_fix_of_subject_and_group_alone_needs_no_label(table, tmp_path):
+    records, _said = fixed(table, tmp_path, b"path,subject,race\n3.png,ann,c\n")
+    assert (records["3.png"].subject, records["3.png"].groups["race"]) == ("ann", "c")
+    assert records["3.png"].labels == {"age": 13.0, "age_group": 2, "mood": "zany"}
+
+
+def test_the_word_unknown_makes_unknown(table, tmp_path):
+    text = b"path,age,mood,race,subject\n3.png,unknown,,Unknown,\n4.png,,unknown,,unknown\n"
+    records, _said = fixed(table, tmp_path, text)
+    third, fourth = records["3.png"], records["4.png"]
+    assert (third.labels, third.groups, third.subject) == ({"mood": "zany"}, {}, "1")
+    assert (fourth.labels, fourth.groups, fourth.subject) == ({"age": 14.0}, {"race": "a"}, None)
+
+
+def test_a_class_that_is_called_unknown_is_taken_for_itself(tmp_path):
+    rows = [{"path": f"{number}.png", "kind": ["cat", "dog", "unknown"][number % 3]} for number in range(9)]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "a.h5")
+    records, _said = fixed(tmp_path / "a.h5", tmp_path, b"path,kind\n0.png,unknown\n")
+    assert records["0.png"].labels == {"kind": "unknown"}
+
+
+def test_gender_and_age_may_be_added_where_there_were_none(table, tmp_path):
+    records, _said = fixed(table, tmp_path, b"path,gender\n3.png,f\n")
+    assert records["3.png"].labels["gender"] == 1
+    assert "gender" not in records["4.png"].labels
+
+
+def test_what_was_corrected_is_counted(table, tmp_path):
+    text = b"path,age,race\n3.png,11,\n4.png,14,a\n5.png,15,b\n20.png,9,\n"
+    _records, said = fixed(table, tmp_path, text, where="age < 30")
+    assert f"{tmp_path / 'fixes.csv'}: 2 examples corrected, 1 had these labels already, 1 not kept" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            b"path,age,split,fold,note\n3.png,1,test,1,x\n",
+            "cannot correct split, fold, note, expected a column path and",
+        ),
+        (b"path,attributes\n3.png,1\n", "cannot correct attributes, expected a column path and any of age, age_group,"),
+        (b"file,age\n3.png,1\n", "has no column 'path', expected one beside the labels to correct"),
+        (b"path,age,Age\n3.png,1,2\n", "has two columns 'age', expected one"),
+        (b"path,age\n3.png,old\n", "line 2: age 'old': expected years from 0 to 130"),
+        (b"path,gender\n4.png,\n3.png,W?\n", "line 3: gender 'W?': expected male, female or unknown"),
+        (b"path,age\n3.png,3\n3.png,4\n", "line 3: the path '3.png' is there more than once, expected one line each"),
+        (b"", "has no column 'path', expected one beside the labels to correct"),
+    ],
+)
+def test_fixes_that_cannot_be_taken_are_one_sentence(table, tmp_path, text, sentence):
+    write(tmp_path, "fixes.csv", text)
+    with pytest.raises(FacetError) as error:
+        repack([table], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")
+    assert str(error.value).startswith(f"--labels {tmp_path / 'fixes.csv'}: {sentence}")
+    assert left_in(tmp_path) == ["fixes.csv"]
+
+
+def test_a_random_split_is_not_called_official(faces, table, tmp_path):
+    repack([faces], tmp_path / "dealt.h5", split="0.5,0.2,0.3")
+    with pytest.raises(FacetError) as error:
+        repack([tmp_path / "dealt.h5"], tmp_path / "b.h5", split="official")
+    assert str(error.value) == (
+        f"--split official: {tmp_path / 'dealt.h5'} has the split 0.5,0.2,0.3 by subject,"
+        " expected no --split, which keeps it, or parts such as 0.64,0.16,0.2"
+    )
+    repack([table], tmp_path / "folds.h5", split="official")
+    assert (tmp_path / "folds.h5").read_bytes() == table.read_bytes()
+
+
+def test_examples_with_the_same_labels_share_them(faces):
+    with HDF5Reader(faces) as reader:
+        records = list_packed(reader).records
+    assert len({id(record.labels) for record in records}) == len({tuple(record.labels.items()) for record in records})
+    assert len({id(record.groups) for record in records}) == len({tuple(record.groups.items()) for record in records})
 
 
 def test_a_fix_of_a_path_that_is_in_two_files_is_refused(faces, table, tmp_path):

@@ -10,7 +10,7 @@ from trees import plant, write
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.options import PackOptions, SourceOptions
 from hdf5_helper.packing.survey import survey_sources
-from hdf5_helper.sources import read_source
+from hdf5_helper.sources import read_source, read_sources
 from hdf5_helper.sources.records import Listing
 from hdf5_helper.sources.tree import list_tree
 
@@ -174,6 +174,41 @@ def test_an_option_that_a_layout_has_no_use_for_is_refused(sample_tree, options,
     assert str(error.value) == f"{option}: layout {layout} has no use for it, expected layout {others}"
 
 
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        (SourceOptions(label_name="mood"), "mood"),
+        (SourceOptions(value_map={"gender": {"Damen": "female", "Herren": "male"}}), "gender"),
+        (SourceOptions(groups=("camera",)), "class"),
+        (SourceOptions(faces="aligned"), "class"),
+    ],
+)
+def test_an_option_holds_for_those_of_several_sources_that_have_a_use_for_it(sample_tree, tmp_path, options, label):
+    classes = plant(tmp_path, ["Damen/a.jpg", "Herren/b.jpg"])
+    trees = [classes, *(sample_tree(layout, 40) for layout in ("afad", "adience", "manifest"))]
+    listings = read_sources(trees, "auto", options)
+    assert [listing.layout for listing in listings] == ["folders", "afad", "adience", "manifest"]
+    assert {name for record in listings[0].records for name in record.labels} == {label}
+    assert listings[1] == read_source(trees[1])
+
+
+def test_an_option_that_none_of_several_sources_has_a_use_for_is_refused(sample_tree):
+    trees = [sample_tree(layout, 40) for layout in ("afad", "agegender", "afad")]
+    with pytest.raises(FacetError) as error:
+        read_sources(trees, "auto", SourceOptions(groups=("race",)))
+    assert str(error.value) == "--groups: layout afad and agegender has no use for it, expected layout manifest"
+
+
+def test_a_map_counts_where_any_of_several_sources_has_the_label(sample_tree, tmp_path):
+    trees = [plant(tmp_path, ["cat/a.jpg", "dog/b.jpg"]), sample_tree("folders", 40)]
+    mapped = SourceOptions(value_map={"gender": {"W": "female"}})
+    cats, faces = read_sources(trees, "auto", mapped)
+    assert [record.labels for record in cats.records] == [{"class": "cat"}, {"class": "dog"}]
+    assert faces == read_source(trees[1])
+    with pytest.raises(FacetError, match="--map mood: no image has this label, expected one of class, gender"):
+        read_sources(trees, "auto", SourceOptions(value_map={"mood": {"W": "female"}}))
+
+
 def test_a_map_for_a_label_that_no_image_has_is_refused(sample_tree):
     with pytest.raises(FacetError, match=r"--map gendr: no image has this label, .* \(did you mean 'gender'\?\)"):
         read_source(sample_tree("folders", 40), options=SourceOptions(value_map={"gendr": {"a": "b"}}))
@@ -299,6 +334,23 @@ def test_a_folder_of_many_sets_is_asked_about_and_not_taken_for_one_of_them(samp
         (tmp_path / layout).symlink_to(sample_tree(layout, 40))
     with pytest.raises(FacetError, match=r"40 of 200 images look like layout agegender .* the others do not"):
         read_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "notes.md", "noname"])
+def test_a_file_that_is_no_table_is_refused_by_its_own_name(tmp_path, name):
+    file = write(tmp_path, name, b"x")
+    sentence = f"{file}: is one file, expected a folder of labelled images, or a table of them (.csv, .tsv, .txt)"
+    with pytest.raises(FacetError, match=re.escape(sentence)):
+        read_source(file)
+
+
+@pytest.mark.parametrize("name", ["faces.h5", "faces.csv"])
+def test_a_packed_file_is_refused_with_the_command_that_takes_it(packed, tmp_path, name):
+    file = write(tmp_path, name, packed("folders", count=40).read_bytes())
+    with pytest.raises(FacetError) as error:
+        read_source(file)
+    sentence = "is an HDF5 file, expected images; `facet repack` makes new packed files of packed ones"
+    assert str(error.value) == f"{file}: {sentence}"
 
 
 def test_a_tree_that_nobody_knows_is_one_sentence(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trees import manifest
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packing.packer import pack
+from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.packing.where import matching
 from hdf5_helper.reading.reader import HDF5Reader
 
@@ -74,7 +74,10 @@ def test_splits_are_words(reader):
         ("age is 3", "age is compared in a way that is not known"),
         ("age in 3", "3 is no list in brackets"),
         ("__import__('os').system('true') == 0", "is no column, expected one of"),
-        ("age > (lambda: 3)()", "(lambda: 3)() is no number and no name"),
+        ("age > (lambda: 3)()", "is no condition"),
+        ("age > min(3)", "min(3) is no number and no name"),
+        ("age-3 > 3", "'age-3' is no column, expected one of age"),
+        ("path == '3.png", "is no condition"),
         ("age >= 16 and", "is no condition"),
         ("(" * 500 + "age" + ")" * 500 + " > 3", "is no condition"),
     ],
@@ -90,6 +93,55 @@ def test_what_is_no_condition_is_refused_with_the_reason(reader, condition, reas
 def test_any_text_is_a_condition_or_one_sentence(reader, text):
     with contextlib.suppress(FacetError):
         assert matching(reader, text).shape == (len(ROWS),)
+
+
+ODD_ROWS = [
+    {
+        "path": f"{number}.png",
+        "class": ["cat", "dark-grey dog", "in"][number % 3],
+        "hair-colour": ["dark-brown", "fair", "x.y"][number // 3 % 3],
+        "v1.2": ["True", "größe"][number % 2],
+        "or": ["yes", "no"][number % 2],
+    }
+    for number in range(18)
+]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("odd")
+    options = PackOptions(columns={name: name for name in ("class", "or")}, groups=("hair-colour", "v1.2"))
+    pack([manifest(folder / "tree", ODD_ROWS)], folder / "a.h5", options)
+    with HDF5Reader(folder / "a.h5") as opened:
+        yield opened
+
+
+ODD_CONDITIONS = {
+    "class == cat": lambda row: row["class"] == "cat",
+    "class in (cat, 'dark-grey dog') and hair-colour != fair": lambda row: (
+        row["class"] != "in" and row["hair-colour"] != "fair"
+    ),
+    "hair-colour == dark-brown": lambda row: row["hair-colour"] == "dark-brown",
+    '"hair-colour" == "x.y"': lambda row: row["hair-colour"] == "x.y",
+    "x.y == hair-colour": lambda row: row["hair-colour"] == "x.y",
+    "v1.2 == True": lambda row: row["v1.2"] == "True",
+    "v1.2 == größe": lambda row: row["v1.2"] == "größe",
+    "'or' == yes or class == 'in'": lambda row: row["or"] == "yes" or row["class"] == "in",
+    "not class == cat": lambda row: row["class"] != "cat",
+    "path in (3.png, '4.png')": lambda row: row["path"] in ("3.png", "4.png"),
+}
+
+
+@pytest.mark.parametrize("condition", ODD_CONDITIONS)
+def test_a_column_or_class_may_have_any_name_that_a_file_can_hold(odd, condition):
+    assert met(odd, condition) == {row["path"] for row in ODD_ROWS if ODD_CONDITIONS[condition](row)}
+
+
+def test_a_backslash_in_quotes_is_a_backslash(tmp_path):
+    rows = [{"path": f"{number}.png", "drive": ["C:\\new", "C:\\told"][number % 2]} for number in range(6)]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "a.h5")
+    with HDF5Reader(tmp_path / "a.h5") as named:
+        assert met(named, "drive == 'C:\\new'") == {"0.png", "2.png", "4.png"}
 
 
 def test_a_class_that_is_called_unknown_is_a_class(tmp_path):

@@ -15,7 +15,7 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.images.exif import jpeg_orientation, png_orientation, webp_orientation
 from hdf5_helper.images.fit import Size, fit
 from hdf5_helper.images.jpeg import Decoded, Target, UnusualJpegError, decode_jpeg
-from hdf5_helper.images.jpeg_segments import END_OF_IMAGE, Bytes, without_metadata
+from hdf5_helper.images.jpeg_segments import Bytes, has_end, without_metadata
 
 UInt8Array = NDArray[np.uint8]
 
@@ -35,12 +35,8 @@ ENCODED_FORMATS = ("JPEG", "PNG", "WebP", "BMP")
 #: Suffixes of files that are taken for images, in lower case; other files in a tree are ignored and counted.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-# TIFF is not here: its decoder turns it upright
-_ORIENTATIONS: dict[str, Callable[[bytes], int]] = {
-    "JPEG": jpeg_orientation,
-    "PNG": png_orientation,
-    "WebP": webp_orientation,
-}
+# of what is no JPEG; TIFF is not here: its decoder turns it upright
+_ORIENTATIONS: dict[str, Callable[[bytes], int]] = {"PNG": png_orientation, "WebP": webp_orientation}
 
 
 def image_format(data: Bytes) -> str:
@@ -90,7 +86,7 @@ def decode_stored(data: Bytes, target: Target | None = None, out: UInt8Array | N
         try:
             return decode_jpeg(data, target, out)
         except UnusualJpegError:
-            if data[-2:] != END_OF_IMAGE:  # Pillow does not always notice that
+            if not has_end(data):  # Pillow does not always notice that
                 raise FacetError("cannot be decoded: damaged or truncated image data") from None
             data = without_metadata(data)  # Pillow warns of damaged EXIF data
     # loaded where it is needed only: most trees hold nothing but JPEG

@@ -1,5 +1,6 @@
 """The marker segments of a JPEG file (ITU-T T.81, annex B): where they lie, and whether the picture is whole."""
 
+import re
 from collections.abc import Iterator
 
 START_OF_SCAN = 0xDA
@@ -10,6 +11,8 @@ _SEQUENTIAL = (0xC0, 0xC1)
 _METADATA = (0xFE, *(0xE0 + number for number in range(16) if number != 14))
 # markers that stand alone, without a length: TEM, restarts, start of image
 _ALONE = (0x01, *range(0xD0, 0xD9))
+# within a scan: neither a byte 0xFF of its data, which a zero follows, nor a restart or a fill byte
+_MARKER_BEHIND_SCAN = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 
 Bytes = bytes | memoryview
 
@@ -29,6 +32,20 @@ def segments(data: Bytes) -> Iterator[tuple[int, int, int]]:
             if marker == START_OF_SCAN:
                 return
             at = stop
+
+
+def has_end(data: Bytes) -> bool:
+    """Says whether the picture's own end marker is there, whatever follows it."""
+    whole = bytes(data)
+    at = next((stop for marker, _start, stop in segments(whole) if marker == START_OF_SCAN), len(whole))
+    while found := _MARKER_BEHIND_SCAN.search(whole, at):
+        at = found.end()
+        if found[0] == END_OF_IMAGE:
+            return True
+        if found[1][0] in _ALONE:  # another picture begins
+            return False
+        at += int.from_bytes(whole[at : at + 2], "big")  # a segment between two scans
+    return False
 
 
 def ended(data: Bytes) -> bytes | None:

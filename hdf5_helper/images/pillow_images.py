@@ -4,8 +4,14 @@ The plugin of a format is called by its class and not through `Image.open`, whic
 images before it can be asked how large they are.
 """
 
+import ctypes
+import errno
 import io
+import logging
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +24,7 @@ from PIL import (
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    _imaging,
 )
 
 from hdf5_helper.errors import FacetError
@@ -48,17 +55,36 @@ def decode_by_pillow(kind: str, data: bytes) -> UInt8Array:
 
     Raises:
         FacetError: damaged or truncated data, or more pixels than `pixel_limit` allows.
+        OSError: ENOMEM, where this machine has no memory left for the image, which may be whole.
     """
     if kind not in _PLUGINS:
         raise FacetError("cannot be decoded: is no image of a known format")
+    if kind == "TIFF":
+        _silence_tiff()
     try:
         with _PLUGINS[kind](io.BytesIO(data)) as image:
             check_pixels(image.height, image.width)
             return _rgb(image)
     except FacetError:
         raise
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
     except Exception:  # noqa: BLE001 - what damaged data makes of a decoder has no end of kinds
         raise FacetError(_DAMAGED) from None
+
+
+@cache
+def _silence_tiff() -> None:
+    """Has neither Pillow's log nor its own libtiff write errors to stderr: these are raised as well.
+
+    The library is found among those that Pillow's core was linked to; where it is not, as on Windows, it goes on
+    writing.
+    """
+    logging.getLogger("PIL.TiffImagePlugin").addHandler(logging.NullHandler())
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
 
 
 def _rgb(image: Any) -> UInt8Array:

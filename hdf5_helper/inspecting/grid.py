@@ -1,6 +1,7 @@
 """Sheets of examples from a packed file, each with its labels written below it."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def write_grid(source: Path, target: Path, count: int = 48) -> int:
     Raises:
         FacetError: `target` is no `.png` name or cannot be written, or `source` cannot be read.
     """
-    check_picture_name(target, "--grid")
+    check_picture(target, "--grid")
     with open_small(source, (_CELL, _CELL), "pad") as reader:
         rows = choose_rows(reader, count)
         write_picture(target, draw_grid(reader, rows))
@@ -48,10 +49,14 @@ def write_pairs(source: Path, target: Path, pairs: Sequence[tuple[int, int]]) ->
         write_picture(target, draw_grid(reader, np.array(pairs, np.int64).reshape(-1), together=2))
 
 
-def check_picture_name(target: Path, option: str) -> None:
-    """Refuses a name that does not end in `.png`."""
+def check_picture(target: Path, option: str) -> None:
+    """Refuses what could not be written, so that nobody looks at images for minutes first."""
     if target.suffix.lower() != ".png":
         raise FacetError(f"{option} {target}: expected a name that ends in .png")
+    if target.is_dir():
+        raise FacetError(f"{option} {target}: is a folder, expected the name of a picture")
+    if not os.access(target.parent, os.W_OK):
+        raise FacetError(f"{option} {target}: cannot be written there, expected a name in a folder that can be")
 
 
 def write_picture(target: Path, sheet: UInt8Array) -> None:

@@ -21,21 +21,28 @@ _WORDS = 3
 _BITS = 64
 # 16 × 8,192 comparisons take 1 MB, which stays in a core's cache: twice as fast as longer runs
 _TILE_ROWS, _TILE_COLUMNS = 16, 8192
-_STEP_ROWS = 1024  # rows between two signs of progress
+_STEP_TILES = 1024  # between two signs of progress
 _SLAB = 1 << 20  # pairs looked at together
 _NO_PAIRS = np.empty((0, 2), np.int64)
 
 
 def compare_all(left: UInt64Array, right: UInt64Array, distance: int) -> Iterator[tuple[Pairs, float]]:
-    """Gives the pairs within `distance` bits, in parts, each with the share of the work that is done by then."""
-    for first in range(0, len(left), _STEP_ROWS):
-        last = min(first + _STEP_ROWS, len(left))
-        tiles = [_tile(left, right, row, column, distance) for row, column in _corners(first, last, len(right))]
-        yield np.concatenate([_NO_PAIRS, *tiles]), last / len(left)
+    """Gives the pairs within `distance` bits, each once, in parts, with the share of the work done by then.
+
+    A part has about a million pairs at most, so that hashes that crowd together take no more memory than others.
+    """
+    tiles, held = [_NO_PAIRS], 0
+    for row, column in _corners(len(left), len(right)):
+        tiles.append(_tile(left, right, row, column, distance))
+        held += len(tiles[-1])
+        if held > _SLAB or len(tiles) > _STEP_TILES:
+            yield np.concatenate(tiles), row / len(left)
+            tiles, held = [_NO_PAIRS], 0
+    yield np.concatenate(tiles), 1.0
 
 
-def _corners(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
-    return ((row, column) for row in range(first, last, _TILE_ROWS) for column in range(0, width, _TILE_COLUMNS))
+def _corners(height: int, width: int) -> Iterator[tuple[int, int]]:
+    return ((row, column) for row in range(0, height, _TILE_ROWS) for column in range(0, width, _TILE_COLUMNS))
 
 
 def _tile(left: UInt64Array, right: UInt64Array, row: int, column: int, distance: int) -> Pairs:
@@ -46,7 +53,7 @@ def _tile(left: UInt64Array, right: UInt64Array, row: int, column: int, distance
 
 
 def look_up(left: UInt64Array, right: UInt64Array, distance: int) -> Iterator[tuple[Pairs, float]]:
-    """Gives the pairs within `distance` bits, in parts, as `compare_all` does; a pair may come more than once."""
+    """Gives the pairs within `distance` bits, each once, in parts, as `compare_all` does."""
     radius, larger = divmod(distance, _WORDS)
     # with distance = 3 · radius + larger, one of the first `larger` + 1 words is within `radius`, or another is within
     # `radius` - 1 (Norouzi et al., proposition 2)
@@ -63,7 +70,10 @@ def look_up(left: UInt64Array, right: UInt64Array, distance: int) -> Iterator[tu
             done += 1
             for places in _ranges(starts, stops - starts):
                 pairs = np.stack([rows[places[0]], columns[places[1]]], axis=1)
-                near = np.bitwise_count(left[pairs[:, 0]] ^ right[pairs[:, 1]]) <= distance
+                bits = left[pairs[:, 0]] ^ right[pairs[:, 1]]
+                near = np.bitwise_count(bits) <= distance
+                for earlier, within in looks[:word]:  # which has given the pair already
+                    near &= np.bitwise_count(bits & _mask(earlier)) > within
                 yield pairs[near], done / total
 
 

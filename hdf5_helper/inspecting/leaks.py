@@ -1,16 +1,15 @@
 """What `facet inspect --duplicates` adds: who and what lies on two sides, by name, and a picture of it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hdf5_helper.errors import FacetError
-from hdf5_helper.inspecting.grid import check_picture_name, write_pairs
+from hdf5_helper.inspecting.grid import check_picture, write_pairs
 from hdf5_helper.inspecting.near_duplicates import DISTANCE, LEAST_LIKENESS, find_near_duplicates
-from hdf5_helper.inspecting.sides import identical_rows, leaking_subjects, split_numbers
+from hdf5_helper.inspecting.sides import identical_rows, leaking_subjects
 from hdf5_helper.progress import Progress
 from hdf5_helper.reading.packed_index import PackedIndex
+from hdf5_helper.storage.file_format import SPLIT_NAMES
 
 Values = dict[str, Any]
 
@@ -29,7 +28,8 @@ def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Prog
     - `subjects.names_in_several_splits`: the persons.
     - `duplicates.listed`: a list for each image that is there more than once, of its examples' `path` and `split`.
     - `near_duplicates`: `distance` and `likeness` (the limits), and `pairs` across splits, the likest first, each with
-      `examples` (two of `path` and `split`), `distance`, `likeness`.
+      `examples` (two of `path` and `split`), `distance`, `likeness`; `pairs_left_out` and `images_left_out`, as in
+      `NearDuplicates`.
     - `pairs_picture`: its `path` and the number of `pairs` in it, byte-identical ones first; None where there are none.
 
     Args:
@@ -41,9 +41,8 @@ def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Prog
     Raises:
         FacetError: `picture` is no `.png` name or cannot be written, or an image is damaged.
     """
-    _check_picture(picture)
-    names = index.splits
-    splits = [names[number] for number in split_numbers(index).tolist()]
+    check_picture(picture, "--pairs")
+    splits = [SPLIT_NAMES[number] for number in index.split_numbers.tolist()]
 
     def example(row: int) -> Values:
         return {"path": index.paths[row], "split": splits[row]}
@@ -54,20 +53,19 @@ def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Prog
     values["duplicates"]["listed"] = [[example(row) for row in rows] for rows in identical]
     pairs = [
         {"examples": [example(row) for row in pair.rows], "distance": pair.distance, "likeness": pair.likeness}
-        for pair in near
+        for pair in near.pairs
     ]
-    values["near_duplicates"] = {"distance": DISTANCE, "likeness": LEAST_LIKENESS, "pairs": pairs}
-    shown = [*_across_splits(splits, identical), *(pair.rows for pair in near)][:_MOST_SHOWN]
+    values["near_duplicates"] = {
+        "distance": DISTANCE,
+        "likeness": LEAST_LIKENESS,
+        "pairs": pairs,
+        "pairs_left_out": near.pairs_left_out,
+        "images_left_out": near.images_left_out,
+    }
+    shown = [*_across_splits(splits, identical), *(pair.rows for pair in near.pairs)][:_MOST_SHOWN]
     if shown:
         write_pairs(index.path, picture, shown)
     values["pairs_picture"] = {"path": str(picture), "pairs": len(shown)} if shown else None
-
-
-def _check_picture(picture: Path) -> None:
-    """Refuses a picture that could not be written before the images are looked at, which may take minutes."""
-    check_picture_name(picture, "--pairs")
-    if not os.access(picture.parent, os.W_OK):
-        raise FacetError(f"{picture}: cannot be written there, expected --pairs with a name in a folder that can be")
 
 
 def _across_splits(splits: Sequence[str], identical: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 from hdf5_helper.wording import bytes_text, count_text
 
@@ -60,8 +61,18 @@ def _table(values: Values) -> list[str]:
         named, more = _named(counts)
         rows += [(f"group {group} {kind}", _cells(columns, "groups", group, kind)) for kind in named]
         rows += [(f"group {group}: … {more:,} more", [])] if more else []
-    width = max(24, *(len(name) + 2 for name, _cells in rows))
-    return [(f"{name:<{width}}" + "".join(f"{cell:>14}" for cell in cells)).rstrip() for name, cells in rows]
+    name_width = max(24, *(_columns(name) + 2 for name, _cells in rows))
+    width = max(14, *(_columns(cell) + 2 for _name, cells in rows for cell in cells))
+    return [(_left(name, name_width) + "".join(f"{cell:>{width}}" for cell in cells)).rstrip() for name, cells in rows]
+
+
+def _left(text: str, columns: int) -> str:
+    return text + " " * (columns - _columns(text))
+
+
+def _columns(text: str) -> int:
+    """Gives how many columns of a terminal a text takes: two for a letter as wide as high, none for an accent alone."""
+    return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _kinds(label: str, kinds: Values) -> tuple[list[str], int]:
@@ -145,7 +156,14 @@ def _near(found: Values | None) -> list[str]:
         f"{' ~ '.join(map(_example, pair['examples']))}: {pair['likeness']:.2f} alike, {pair['distance']} bits apart"
         for pair in found["pairs"]
     ]
-    return [f"{count_text(len(pairs), 'near-duplicate pair')} across splits", *_some(pairs)]
+    count, left_out = len(pairs) + found["pairs_left_out"], found["images_left_out"]
+    lines = [f"{count_text(count, 'near-duplicate pair')} across splits", *_some(pairs)]
+    if found["pairs_left_out"]:
+        lines.append(f"the likest {len(pairs):,} of the near-duplicate pairs are listed")
+    if left_out:
+        verb = "was" if left_out == 1 else "were"
+        lines.append(f"{count_text(left_out, 'image')} {verb} not compared: too many others look the same")
+    return lines
 
 
 def _example(example: Values) -> str:

@@ -6,16 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.reading.packed_index import PackedIndex
+from hdf5_helper.storage.file_format import SPLIT_NAMES
 
 Values = dict[str, Any]
-
-
-def split_numbers(index: PackedIndex) -> NDArray[np.int64]:
-    """Gives the split of every example as a number in `index.splits`, int64 (N,)."""
-    numbers = np.zeros(len(index), np.int64)
-    for number, name in enumerate(index.splits):
-        numbers[index.split(name)] = number
-    return numbers
 
 
 def count_subjects(index: PackedIndex) -> Values:
@@ -27,15 +20,13 @@ def count_subjects(index: PackedIndex) -> Values:
         `examples` of this split they cover, `of` how many.
     """
     is_known = index.subjects >= 0
-    present = _presence(index, index.subjects[is_known], split_numbers(index)[is_known])
+    present = _presence(index.subjects[is_known], index.split_numbers[is_known])
     return {
         "persons": len(present),
         "examples_without": int((~is_known).sum()),
         "in_several_splits": int((present.astype(bool).sum(axis=1) > 1).sum()),
         "seen_before": {
-            name: _seen_before(present, number, len(index.split(name)))
-            for number, name in enumerate(index.splits)
-            if number
+            name: _seen_before(present, SPLIT_NAMES.index(name), len(index.split(name))) for name in index.splits[1:]
         },
     }
 
@@ -49,7 +40,7 @@ def leaking_subjects(index: PackedIndex) -> list[str]:
     """Gives the names of the persons who are in more than one split, sorted."""
     is_known = index.subjects >= 0
     persons = np.unique(index.subjects[is_known])
-    present = _presence(index, index.subjects[is_known], split_numbers(index)[is_known])
+    present = _presence(index.subjects[is_known], index.split_numbers[is_known])
     return sorted(index.subject_names[person] for person in persons[(present > 0).sum(axis=1) > 1].tolist())
 
 
@@ -61,7 +52,7 @@ def count_identical(index: PackedIndex) -> Values:
         `pairs_across_splits` (two examples of the same bytes in two splits), `with_different_labels` (images whose
         copies do not have the same labels throughout).
     """
-    present = _presence(index, index.checksums, split_numbers(index))
+    present = _presence(index.checksums, index.split_numbers)
     totals = present.sum(axis=1)
     # all pairs less those within one split
     pairs = (totals * (totals - 1) - (present * (present - 1)).sum(axis=1)) // 2
@@ -96,8 +87,8 @@ def _all_equal(values: NDArray[Any]) -> bool:
     return np.array_equal(np.broadcast_to(values[:1], values.shape), values, equal_nan=values.dtype.kind == "f")
 
 
-def _presence(index: PackedIndex, keys: NDArray[Any], splits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Gives how many rows of each split have each different key, int64 (keys, splits), keys ascending."""
+def _presence(keys: NDArray[Any], splits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Gives how many rows of each split have each different key, int64 (keys, 3), keys ascending."""
     found, inverse = np.unique(keys, return_inverse=True)
-    width = len(index.splits)
+    width = len(SPLIT_NAMES)
     return np.bincount(inverse * width + splits, minlength=len(found) * width).reshape(len(found), width)

@@ -42,7 +42,7 @@ def summarize(reader: HDF5Reader) -> Values:
         "fit": reader.fit,
         "image_size": list(reader.image_size) if reader.image_size else None,
         "image_sizes": _image_sizes(reader),
-        "creation": {name: _plain(value) for name, value in sorted(reader.attributes.items())},
+        "creation": dict(sorted(reader.attributes.items())),
         "images_digest": reader.images_digest,
         "index_digest": reader.index_digest,
         "splits": {
@@ -71,12 +71,3 @@ def _image_sizes(reader: HDF5Reader) -> Values:
         },
         "most_frequent": [[*sizes[number].tolist(), int(counts[number])] for number in often.tolist()],
     }
-
-
-def _plain(value: object) -> object:
-    """Gives NumPy values as Python's own, texts and numbers as they are."""
-    if isinstance(value, np.ndarray):
-        return [_plain(part) for part in value.tolist()]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    return value.decode() if isinstance(value, bytes) else value

@@ -1,6 +1,5 @@
 """Fills a laid-out file with images, block by block, going on where an interrupted pack stopped."""
 
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,8 @@ from hdf5_helper.packing.payload import UNREADABLE, Block, is_written, write_blo
 from hdf5_helper.packing.survey import Survey
 from hdf5_helper.progress import Progress
 from hdf5_helper.sources.records import RejectedError
-from hdf5_helper.storage.file_format import BLOCK_BYTES
+from hdf5_helper.storage.network import on_network
 from hdf5_helper.storage.positional import write_pieces
-
-_MOST_ROWS = 1024  # of a block: many small images are still a second of work, not ten
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,13 @@ class Filler:
 
     def __init__(self, file: LaidOut, survey: Survey, store: ImageStore, journal: Journal) -> None:
         self._file, self._survey, self._store, self._journal = file, survey, store, journal
-        self._borders = block_borders(file.plan.starts)
+        self._borders = file.plan.borders
         count = len(survey.rows)
         self._facts = {
             name: np.zeros((count, 3) if kind == np.float32 else count, kind) for name, kind in store.facts.items()
         }
         self._rejects: dict[int, str] = {}
+        self._is_local = not on_network(file.path)
 
     def fill(self, workers: Workers, progress: Progress) -> Filled:
         """Writes all images that are not there yet."""
@@ -127,6 +125,7 @@ class Filler:
             self._store,
             str(self._journal.path.absolute()),
             self._journal.line,
+            around_cache=self._is_local,
         )
 
 
@@ -137,16 +136,3 @@ def _is_unreadable(record: BlockRecord) -> bool:
 def _checked(task: tuple[Block, BlockRecord]) -> tuple[int, bool]:
     block, record = task
     return block.number, is_written(block, record)
-
-
-def block_borders(starts: NDArray[np.int64]) -> Sequence[int]:
-    """Gives the first row of every block, and the number of rows: blocks of at least 4 MB, or of 1,024 rows."""
-    return [0, *_ends(starts)]
-
-
-def _ends(starts: NDArray[np.int64]) -> Iterator[int]:
-    first, count = 0, len(starts) - 1
-    while first < count:
-        wanted = int(np.searchsorted(starts, starts[first] + BLOCK_BYTES))
-        first = min(max(first + 1, wanted), first + _MOST_ROWS, count)
-        yield first

@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.images.decode import ENCODED_FORMATS, decode_file, decode_file_to, image_format
+from hdf5_helper.images.decode import ENCODED_FORMATS, decode_file, decode_to, exif_orientation, image_format
 from hdf5_helper.images.fit import fit
 from hdf5_helper.images.image_facts import ImageFacts, channel_mean, examine
 from hdf5_helper.sources.records import RejectedError
@@ -49,8 +49,15 @@ class EncodedStore:
         """What `keep` notes, with dtypes."""
         return ENCODED_FACTS
 
-    def keep(self, image: Image) -> tuple[bytes, dict[str, Any]]:
-        """Gives the bytes to store of an image, and the facts; pixels become a PNG file.
+    def keep(self, image: Image, room: UInt8Array) -> dict[str, Any]:
+        """Puts the bytes to store of an image into `room`, which they need not fill; pixels become a PNG file.
+
+        Args:
+            image: as it comes.
+            room: uint8 (n,), where it is kept.
+
+        Returns:
+            The facts.
 
         Raises:
             RejectedError: it cannot be decoded, or is of a format that this storage does not keep.
@@ -62,7 +69,9 @@ class EncodedStore:
             smaller = _shrunk(data, self.max_size)
             if len(smaller) < len(data):
                 data, facts = smaller, _examined(smaller)
-        return data, {
+        room[: len(data)] = np.frombuffer(data, np.uint8)
+        room[len(data) :] = 0
+        return {
             names.CHECKSUM: xxhash.xxh3_64_intdigest(data),
             names.CHANNEL_MEAN: facts.channel_mean,
             names.ENCODED_LENGTH: len(data),
@@ -89,15 +98,15 @@ class RawStore:
         """What `keep` notes, with dtypes."""
         return FACTS
 
-    def keep(self, image: Image) -> tuple[memoryview, dict[str, Any]]:
-        """Gives the pixels to store of an image, and the facts; raises as EncodedStore's."""
-        pixels = fit(image, self.size, self.fit) if isinstance(image, np.ndarray) else self._decoded(image)
-        stored = pixels.data.cast("B")
-        return stored, {names.CHECKSUM: xxhash.xxh3_64_intdigest(stored), names.CHANNEL_MEAN: channel_mean(pixels)}
-
-    def _decoded(self, data: bytes) -> UInt8Array:
-        with _rejected():
-            return decode_file_to(data, self.size, self.fit)
+    def keep(self, image: Image, room: UInt8Array) -> dict[str, Any]:
+        """Puts the pixels to store of an image into `room`, which they fill; otherwise as EncodedStore's."""
+        pixels = room.reshape(*self.size, 3)
+        if isinstance(image, np.ndarray):
+            fit(image, self.size, self.fit, out=pixels)
+        else:
+            with _rejected():
+                decode_to(image, self.size, self.fit, exif_orientation(image), out=pixels)
+        return {names.CHECKSUM: xxhash.xxh3_64_intdigest(room.data), names.CHANNEL_MEAN: channel_mean(pixels)}
 
 
 ImageStore = EncodedStore | RawStore

@@ -1,6 +1,7 @@
 """Several sources in one file: what keeps their paths and persons apart."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hdf5_helper.sources.records import Listing, Record
 _GLOBAL_PERSONS = ("adience", "afad", "agegender", "celeba")
 
 _GROUP = "source"
+
+_REMEMBERED = 65536  # different ones at a time
 
 
 def joined(places: Sequence[Path], listings: Sequence[Listing]) -> list[tuple[Listing, str]]:
@@ -24,10 +27,17 @@ def joined(places: Sequence[Path], listings: Sequence[Listing]) -> list[tuple[Li
     """
     if len(listings) == 1:
         return [(listings[0], "")]
-    if len({listing.attribute_names for listing in listings} - {()}) > 1:
-        raise FacetError(f"{places[-1]}: has other attributes than another source, expected the same in each")
+    _check_attributes(places, listings)
     names = own_names([(place.stem if place.is_file() else place.resolve().name) or "root" for place in places])
     return [(_part(listing, name), f"{name}/") for listing, name in zip(listings, names, strict=True)]
+
+
+def _check_attributes(places: Sequence[Path], listings: Sequence[Listing]) -> None:
+    having = [(place, listing.attribute_names) for place, listing in zip(places, listings, strict=True)]
+    first, *others = [pair for pair in having if pair[1]] or [(Path(), ())]
+    for place, attributes in others:
+        if attributes != first[1]:
+            raise FacetError(f"{place}: has other attributes than {first[0]}, expected the same, in the same order")
 
 
 def own_names(names: Sequence[str]) -> list[str]:
@@ -45,14 +55,22 @@ def own_names(names: Sequence[str]) -> list[str]:
 def _part(listing: Listing, name: str) -> Listing:
     merged = "+" in listing.layout  # a file of several sources, whose persons are told apart already
     persons = None if merged else listing.layout if listing.layout in _GLOBAL_PERSONS else name
-    records = tuple(_named(record, name, persons) for record in listing.records)
-    return replace(listing, records=records, rejects=tuple((f"{name}/{path}", why) for path, why in listing.rejects))
 
+    @functools.lru_cache(_REMEMBERED)  # records of the same groups share them, and those of a person the name
+    def grouped(groups: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+        return {_GROUP: name, **dict(groups)}
 
-def _named(record: Record, name: str, persons: str | None) -> Record:
-    return replace(
-        record,
-        path=f"{name}/{record.path}",
-        subject=record.subject if persons is None or record.subject is None else f"{persons}/{record.subject}",
-        groups={_GROUP: name, **record.groups},
-    )
+    @functools.lru_cache(_REMEMBERED)
+    def person(subject: str) -> str:
+        return subject if persons is None else f"{persons}/{subject}"
+
+    def named(record: Record) -> Record:
+        return replace(
+            record,
+            path=f"{name}/{record.path}",
+            subject=None if record.subject is None else person(record.subject),
+            groups=grouped(tuple(record.groups.items())),
+        )
+
+    rejects = tuple((f"{name}/{path}", why) for path, why in listing.rejects)
+    return replace(listing, records=tuple(map(named, listing.records)), rejects=rejects)

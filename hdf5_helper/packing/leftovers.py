@@ -48,7 +48,8 @@ def beginning(plan: PackPlan) -> dict[str, Any]:
         )
         digest.update(np.ascontiguousarray(column.values).tobytes())
     rows = plan.survey.rows
-    for values in ([row.size for row in rows], [row.mtime_ns for row in rows], [row.origin for row in rows]):
+    facts = ([row.size for row in rows], [row.mtime_ns for row in rows], [row.origin for row in rows])
+    for values in (*facts, plan.file.borders):
         digest.update(np.array(values, np.int64).tobytes())
     digest.update(repr(sorted(plan.file.attributes.items())).encode("utf-8", "surrogateescape"))
     options = {name: getattr(plan.options, name) for name in _TOLD}

@@ -1,6 +1,8 @@
 """A packed file as a source of images: records from its index, images from its bytes."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,8 @@ from hdf5_helper.storage.positional import Pieces, open_for_reading, read_pieces
 
 #: Labels whose stored values are their own, and not numbers of classes.
 _VALUES = ("age", "age_group", "gender")
+
+_REMEMBERED = 65536  # different rows of labels at a time
 
 #: Why an image of a packed file is left out.
 DAMAGED = "its bytes do not match their checksum"
@@ -155,36 +159,41 @@ class PackedOrigin:
 
 def list_packed(index: PackedIndex) -> Listing:
     """Gives the records of a packed file; their splits are its own."""
-    labels = {name: list(_label_values(index, name)) for name in index.label_names}
-    groups = {name: _class_values(index.group(name), index.group_names(name)) for name in index.groups}
-    persons, folds, sides = index.subjects.tolist(), index.folds.tolist(), split_numbers(index).tolist()
+    labels = _rows({name: list(_label_values(index, name)) for name in index.label_names}, len(index))
+    groups = _rows(
+        {name: _class_values(index.group(name), index.group_names(name)) for name in index.groups}, len(index)
+    )
+    persons, folds, sides = index.subjects.tolist(), index.folds.tolist(), index.split_numbers.tolist()
     records = tuple(
         Record(
             path,
-            {name: values[row] for name, values in labels.items() if values[row] is not None},  # type: ignore[misc]
+            labels_of,
             None if persons[row] == names.UNKNOWN_SUBJECT else index.subject_names[persons[row]],
-            {name: values[row] for name, values in groups.items() if values[row] is not None},  # type: ignore[misc]
+            groups_of,
             sides[row],
             None if folds[row] == names.NO_FOLD else folds[row],
         )
-        for row, path in enumerate(index.paths)
+        for row, (path, labels_of, groups_of) in enumerate(zip(index.paths, labels, groups, strict=True))
     )
     return Listing(
         str(index.attributes.get("layout", "packed")),
         records,
         official=True,
         split_name=str(index.attributes.get("split", "official")),
-        attribute_names=index.class_names("attributes") if "attributes" in labels else (),
+        attribute_names=index.class_names("attributes") if "attributes" in index.label_names else (),
         class_names=_numbered(index),
     )
 
 
-def split_numbers(index: PackedIndex) -> NDArray[np.int64]:
-    """Gives 0 train, 1 validation or 2 test for every example, int64 (N,)."""
-    sides = np.zeros(len(index), np.int64)
-    for number, name in enumerate(names.SPLIT_NAMES):
-        sides[index.split(name)] = number
-    return sides
+def _rows(columns: Mapping[str, Sequence[Any]], count: int) -> Iterator[Mapping[str, Any]]:
+    """Gives what each row has of the columns, without None; rows with the same values share one mapping."""
+    rows = zip(*columns.values(), strict=True) if columns else itertools.repeat((), count)
+
+    @functools.lru_cache(_REMEMBERED)
+    def shared(values: tuple[Any, ...]) -> Mapping[str, Any]:
+        return {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+
+    return map(shared, rows)
 
 
 def _numbered(index: PackedIndex) -> dict[str, tuple[str, ...]]:

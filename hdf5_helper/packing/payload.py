@@ -19,6 +19,7 @@ from hdf5_helper.packing.image_store import Image, ImageStore
 from hdf5_helper.packing.journal import BlockRecord, first_line
 from hdf5_helper.sources.records import RejectedError
 from hdf5_helper.storage import file_format as names
+from hdf5_helper.storage.direct import page_memory, write_around_cache
 from hdf5_helper.storage.positional import Pieces, open_for_writing, read_pieces, write_pieces
 
 #: How the reason begins where the system, and not the image, is why there is none.
@@ -80,6 +81,7 @@ class Block:
         store: how images are kept.
         journal: path of the journal.
         begun: its first line.
+        around_cache: whole pages go straight to the disk, where that can be done.
     """
 
     number: int
@@ -90,6 +92,7 @@ class Block:
     store: ImageStore
     journal: str
     begun: bytes
+    around_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,19 @@ class WrittenBlock:
 def write_block(block: Block) -> WrittenBlock:
     """Reads, checks and writes the images of a block; what is no image leaves its room empty."""
     starts = block.starts.tolist()
-    content = bytearray(starts[-1])
+    content = page_memory(starts[-1], block.pieces[0][0])
     facts: dict[str, list[Any]] = {name: [] for name in block.store.facts}
     rejects: dict[int, str] = {}
     for row, original in enumerate(block.originals):
+        room = content[starts[row] : starts[row + 1]]
         try:
-            data, noted = block.store.keep(original.read())
-            content[starts[row] : starts[row] + len(data)] = data
+            noted = block.store.keep(original.read(), room)
         except RejectedError as reason:
             rejects[row], noted = str(reason), {}
+            room[:] = 0
         for name, values in facts.items():
             values.append(noted.get(name, _NOTHING[name]))
-    edges = _write_inner_pages(block, memoryview(content))
+    edges = _write_inner_pages(block, content.data)
     kinds = block.store.facts
     return WrittenBlock(
         BlockRecord(block.number, {n: np.array(values, kinds[n]) for n, values in facts.items()}, rejects), edges
@@ -150,7 +154,8 @@ def _write_inner_pages(block: Block, content: memoryview) -> tuple[tuple[int, by
         if first_line(block.journal) != block.begun:
             raise FacetError(f"{block.file}: another pack of it has begun since, expected this one to be over")
         for offset, data in inner:
-            write_pieces(handle, data, [(offset, len(data))])
+            if not (block.around_cache and write_around_cache(handle, data, offset)):
+                write_pieces(handle, data, [(offset, len(data))])
         os.fsync(handle)
     finally:
         os.close(handle)

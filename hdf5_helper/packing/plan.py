@@ -1,6 +1,6 @@
 """What a file will consist of, once its rows are known: dsets, attributes, size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from hdf5_helper.packing.table import Column, tabulate
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage import seal
 from hdf5_helper.storage.file_layout import Attribute, DsetPlan, needed_bytes
+
+_MOST_ROWS = 1024  # of a block: many small images are still a second of work, not ten
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,17 @@ class FilePlan:
     attributes: Mapping[str, Attribute]
     image_name: str
     starts: NDArray[np.int64]
+
+    @property
+    def borders(self) -> Sequence[int]:
+        """The first row of every block, and the number of rows: a chunk of pixels, or 4 MB of image files.
+
+        A block is what a worker takes at a time, at most 1,024 rows.
+        """
+        if self.image_name != names.IMAGES:
+            return [0, *_ends(self.starts)]
+        count, rows = len(self.starts) - 1, min(self.dsets[0].chunk_rows, _MOST_ROWS)
+        return [*range(0, count, rows), count]
 
     @property
     def needed_bytes(self) -> int:
@@ -67,6 +80,14 @@ def plan_file(survey: Survey, options: PackOptions, lengths: NDArray[np.int64] |
         columns[names.ENCODED_OFFSET] = Column(starts[:-1].astype(np.uint64), {})
     dsets = (images, *_index_dsets(columns, count, store.facts))
     return FilePlan(survey.rows, columns, dsets, root_attributes(survey, options), images.name, starts)
+
+
+def _ends(starts: NDArray[np.int64]) -> Iterator[int]:
+    first, count = 0, len(starts) - 1
+    while first < count:
+        wanted = int(np.searchsorted(starts, starts[first] + names.BLOCK_BYTES))
+        first = min(max(first + 1, wanted), first + _MOST_ROWS, count)
+        yield first
 
 
 def _index_dsets(columns: Mapping[str, Column], count: int, facts: Mapping[str, Any]) -> Sequence[DsetPlan]:

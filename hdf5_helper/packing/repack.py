@@ -34,12 +34,12 @@ class RepackOptions:
 
     Attributes:
         where: keeps the examples that meet this condition, see `where.matching`.
-        labels: CSV file of corrected labels.
+        labels: table of corrected labels, see `relabel.read_fixes`.
         storage: see PackOptions, as for all that follow.
         image_size: (height, width).
         fit: `stretch`, `crop` or `pad`.
         max_size: longer side of encoded images.
-        split: a new one; None keeps each example where it is.
+        split: a new one; None keeps each example where it is, `official` only where that is the official split.
         split_by: `subject` or `image`.
         fold: test on this fold.
         fraction: share of the examples to keep.
@@ -135,7 +135,21 @@ def repack_plan(sources: Sequence[Path | str], target: Path | str, options: Repa
         files = [stack.enter_context(_opened(path)) for path in paths]
         indices = [PackedIndex(file) for file in files]
         asked = options.pack_options(indices)
+        _check_official(indices, asked)
         yield plan_survey(_survey(files, indices, options, asked), new, asked)
+
+
+def _check_official(indices: Sequence[PackedIndex], asked: PackOptions) -> None:
+    """Refuses to call the split of a file official that its source did not bring."""
+    if asked.split != "official" or asked.fold is not None:
+        return
+    for index in indices:
+        name = str(index.attributes.get("split", "official"))
+        if not all(part == "official" or part.startswith("fold ") for part in name.split(" and ")):
+            raise FacetError(
+                f"--split official: {index.path} has the split {name}, expected no --split, which keeps it, or parts"
+                " such as 0.64,0.16,0.2"
+            )
 
 
 @contextmanager
@@ -155,9 +169,7 @@ def _survey(
         names_of = ", ".join(str(file.path) for file in files)
         raise FacetError(f"--where {options.where!r}: no example of {names_of} meets it")
     if options.labels is not None:
-        labels = {name for index in indices for name in index.label_names}
-        groups = {name for index in indices for name in index.groups}
-        listings = relabelled(listings, read_fixes(options.labels, labels, groups), options.labels)
+        listings = relabelled(listings, read_fixes(options.labels, indices), options.labels)
     if asked.split_options().parts is not None:
         listings = [_without_sides(listing) for listing in listings]  # the old sides are no strata of the new ones
     parts = joined([file.path for file in files], listings)

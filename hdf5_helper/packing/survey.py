@@ -16,7 +16,7 @@ from hdf5_helper.packing.rejects import nothing_left, sorted_rejects
 from hdf5_helper.packing.sides import decide_sides
 from hdf5_helper.packing.splits import choose, text_hashes
 from hdf5_helper.progress import Progress, Silent
-from hdf5_helper.sources import read_source
+from hdf5_helper.sources import read_sources
 from hdf5_helper.sources.records import Listing, Rejects
 from hdf5_helper.storage.file_format import NO_FOLD, SPLIT_NAMES, path_bytes
 
@@ -92,8 +92,8 @@ class Survey:
 
 
 def survey_sources(sources: Sequence[Path], options: PackOptions, progress: Progress = _SILENT) -> Survey:
-    """Surveys trees and manifests; raises as `read_source` does, and where nothing is left to pack."""
-    listings = [read_source(source, options.layout, options.source_options()) for source in sources]
+    """Surveys trees and manifests; raises as `read_sources` does, and where nothing is left to pack."""
+    listings = read_sources(sources, options.layout, options.source_options())
     places = [source.parent if source.is_file() else source for source in sources]
     parts = zip(places, joined(places, listings), strict=True)
     return survey_origins([TreeOrigin(place, *part) for place, part in parts], options, progress)

@@ -2,7 +2,9 @@
 
 import ast
 import itertools
+import keyword
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,6 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import UNKNOWN_CLASS, label_kind
-from hdf5_helper.packing.packed_origin import split_numbers
 from hdf5_helper.reading.packed_index import PackedIndex
 from hdf5_helper.storage.file_format import NO_FOLD, SPLIT_NAMES, UNKNOWN_SUBJECT
 
@@ -33,6 +34,15 @@ _COMPARISONS: Mapping[type[ast.cmpop], _Compare] = {
 _SWAPPED = {operator.lt: operator.gt, operator.le: operator.ge, operator.gt: operator.lt, operator.ge: operator.le}
 
 
+#: Quoted text, which is taken as it is; a number; a word of letters, digits, _ . - as names are.
+_PIECES = re.compile(
+    r"""'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<number>-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?![\w.-]))|(?P<word>[\w-][\w.-]*)"""
+)
+
+#: Words of the language; a column of such a name is quoted.
+_GRAMMAR = ("and", "in", "is", "not", "or")
+
+
 class _RefusedError(Exception):
     """The condition is none; the message is the reason."""
 
@@ -44,6 +54,10 @@ def matching(index: PackedIndex, condition: str) -> Mask:
     texts by `== != < <= > >=` and `in (a, b)`, joined by `and`, `or`, `not` and brackets. Classes are compared by
     name. An unknown value meets `!=`, and comparisons with the word `unknown`, and no others.
 
+    Words are of letters, digits, `_`, `.` and `-`, whether they name a column or a class. Quotes make a word of
+    anything else, and of `and`, `in`, `is`, `not`, `or`, and digits: `'not' == x`. Where both sides of a comparison
+    name a column, the left one is the column.
+
     Args:
         index: of a packed file.
         condition: such as `age >= 16 and gender == female`.
@@ -52,7 +66,7 @@ def matching(index: PackedIndex, condition: str) -> Mask:
         FacetError: not such a condition, or a column that the file does not have.
     """
     try:
-        return _Condition(index).mask(ast.parse(condition.strip(), mode="eval").body)
+        return _Condition(index).mask(ast.parse(_PIECES.sub(_plain, condition.strip()), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         reason = "is no condition"
     except _RefusedError as refused:
@@ -94,7 +108,8 @@ class _Condition:
         raise _RefusedError(f"{ast.unparse(left)} is no column, {did_you_mean(ast.unparse(left), self._names)}")
 
     def _column_name(self, node: ast.expr) -> str | None:
-        return node.id if isinstance(node, ast.Name) and node.id in self._names else None
+        name = _word(node)
+        return name if name in self._names else None
 
     def _against(self, name: str, compare: _Compare, value: float | str) -> Mask:
         column, is_known = self._column(name)
@@ -112,7 +127,7 @@ class _Condition:
         if name == "path":
             return np.array(index.paths), all_known
         if name == "split":
-            return np.array(SPLIT_NAMES)[split_numbers(index)], all_known
+            return np.array(SPLIT_NAMES)[index.split_numbers], all_known
         if name == "fold":
             return index.folds, index.folds != NO_FOLD
         if name == "subject":
@@ -141,14 +156,30 @@ def _listed(node: ast.expr) -> list[ast.expr]:
     raise _RefusedError(f"{ast.unparse(node)} is no list in brackets")
 
 
+def _plain(piece: re.Match[str]) -> str:
+    """Gives a piece as Python has it: quoted where it is no word or number of Python's."""
+    kind = str(piece.lastgroup)
+    text = piece[kind]
+    is_name = text.isascii() and text.isidentifier() and not keyword.iskeyword(text)
+    return text if kind == "number" or (kind == "word" and (is_name or text in _GRAMMAR)) else repr(text)
+
+
+def _word(node: ast.expr) -> str | None:
+    """Gives the text of a word, bare or quoted."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def _constant(node: ast.expr) -> float | str:
     """Gives a number, or a quoted text or bare word as text."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _constant(node.operand)
         if isinstance(value, int | float):
             return -value
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
+    word = _word(node)
+    if word is not None:
+        return word
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return node.value
     raise _RefusedError(f"{ast.unparse(node)} is no number and no name")

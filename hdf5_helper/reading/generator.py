@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import known
+from hdf5_helper.reading.arguments import check_order, check_reading, check_share, label_names
 from hdf5_helper.reading.order import Indices, Order
 from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.reading.threads import ahead
+from hdf5_helper.reading.windows_ahead import WindowsAhead
 from hdf5_helper.storage.file_format import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 
 Images = NDArray[np.uint8]
 Labels = dict[str, NDArray[Any]]
+Place = tuple[int, int]
+
+# two batches at once, each on half of the threads: measured on raw images 1.5 times as fast as two halves of one
+_AT_ONCE = 2
 
 
 def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indices:
@@ -31,7 +38,7 @@ def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indic
     """
     choices = (*SPLIT_NAMES, "all")
     if split not in choices:
-        raise FacetError(f"{reader.path}: has no split {split!r}, {did_you_mean(split, choices)}")
+        raise FacetError(f"{reader.path}: has no split {split!r}, {did_you_mean(str(split), choices)}")
     for label in labels:
         if label not in reader.label_names:
             raise FacetError(f"{reader.path}: has no label {label!r}, {did_you_mean(label, reader.label_names)}")
@@ -50,6 +57,10 @@ class HDF5Generator:
     as large as can be, and a warning says so. With `shuffle=None` the last batch may be smaller, and then the last
     replicas get less of it or nothing. Examples whose labels are all unknown are left out; single unknown labels keep
     their stored value (255, NaN, …).
+
+    It is an iterable, no iterator: `next(iter(generator))` gives the next batch, and a later `iter` goes on behind it.
+    `len` gives the batches of one epoch, whatever `epochs` says, so that it is Keras's `steps_per_epoch`. `seek` goes
+    to any (epoch, step) at once: no batch in between is read, and what comes from there is what would have come.
 
     Args:
         path: a sealed file of `facet pack`.
@@ -80,27 +91,24 @@ class HDF5Generator:
         replicas: int = 1,
         epochs: int | None = None,
     ) -> None:
-        if replicas < 1 or not 0 <= replica < replicas or batch_size % replicas:
-            raise FacetError(
-                f"batch_size {batch_size} for replica {replica} of {replicas}: expected a global batch divisible by"
-                " the replicas, and a replica in [0, replicas)"
-            )
+        check_share(batch_size, replica, replicas)
+        check_reading(image_size=image_size, fit=fit)
+        check_order(shuffle, seed, epochs)
         self.single = isinstance(labels, str)
-        self.labels = (labels,) if isinstance(labels, str) else tuple(labels)
+        self.labels = label_names(labels)
         self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
         self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
         try:
             self.order = self._make_order(batch_size, seed, shuffle)
+            self._values = {label: self.reader.labels(label) for label in self.labels}
         except BaseException:
             self.reader.close()
             raise
         if self.batch_size < batch_size:
             held = f"{path}: its {split} split has {len(self.order.rows)} examples"
             warnings.warn(f"{held}, so batches are of {self.batch_size} instead of {batch_size}", stacklevel=2)
-        self._values = {label: self.reader.labels(label) for label in self.labels}
+        self._windows = WindowsAhead(self.reader, self.order)
         self._epoch, self._step = 1, 0
-        self._here: tuple[int, int] | None = None
-        self._asked: tuple[int, int] | None = None
 
     def _make_order(self, batch_size: int, seed: int, shuffle: str | None) -> Order:
         """Gives the order of the rows; a batch is as large as it can be where the rows do not fill the wanted one."""
@@ -132,58 +140,55 @@ class HDF5Generator:
         Under `blocks` it also asks the system to read ahead what the next window of blocks needs.
         """
         if self.order.shuffle == "blocks":
-            self._ask_ahead(epoch, step)
+            self._windows.reach(epoch, step)
         share = self.order.batch_size // self.replicas
         return self.order.batch(epoch, step)[self.replica * share : (self.replica + 1) * share]
 
-    def _ask_ahead(self, epoch: int, step: int) -> None:
-        """Has the window of (epoch, step) and the one after it read in the background, each once.
-
-        So the disk reads whole blocks while the batches before them are decoded, whatever the system's own idea of
-        reading ahead: a window of 32 MB is mixed, and page by page it would be read at random.
-        """
-        here = (epoch, self.order.window(epoch, step))
-        if self._here == here:
-            return
-        self._here = here
-        following = (epoch, here[1] + 1)
-        rows = self.order.window_rows(*following)
-        if not len(rows):
-            following = (epoch + 1, 0)
-            rows = self.order.window_rows(*following)
-        if self._asked != following:
-            if self._asked != here:
-                self.reader.prefetch(self.order.window_rows(*here))
-            self.reader.prefetch(rows)
-            self._asked = following
-
-    def read(self, indices: Indices) -> tuple[Images, Labels]:
-        """Gives the images uint8 (b, H, W, 3) and labels (b, …) of any examples."""
-        return self.reader.read(indices), {label: values[indices] for label, values in self._values.items()}
+    def read(self, indices: Indices, threads: int | None = None) -> tuple[Images, Labels]:
+        """Gives the images uint8 (b, H, W, 3) and labels (b, …) of any examples; `threads` as for `HDF5Reader.read`."""
+        return self.reader.read(indices, threads), {label: values[indices] for label, values in self._values.items()}
 
     def __iter__(self) -> Iterator[tuple[Images, Any]]:
         """Goes on from the present state, which moves when a batch is handed out.
 
         So a loop that was left is gone on with by the next one, and after the last of `epochs` there is nothing more
-        until `seek` or `restore`.
+        until `seek` or `restore`. The next batches are read meanwhile.
         """
         while self.epochs is None or self._epoch <= self.epochs:
-            batch = self.batch(self._epoch, self._step)
-            self._epoch, self._step = self._after(self._epoch, self._step)
-            yield batch
+            for place, batch in self._ahead(self._epoch, self._step):
+                if place != (self._epoch, self._step):
+                    break  # the generator was sent elsewhere
+                self._epoch, self._step = self._after(*place)
+                yield batch
 
     def batches(self, epoch: int, step: int) -> Iterator[tuple[Images, Any]]:
         """Gives the batches from (epoch, step) to the end of `epochs`; the generator's own state stays as it is."""
+        for _place, batch in self._ahead(epoch, step):
+            yield batch
+
+    def _ahead(self, epoch: int, step: int) -> Iterator[tuple[Place, tuple[Images, Any]]]:
+        threads = min(_AT_ONCE, self.reader.workers)
+
+        def make(turn: tuple[Place, Indices]) -> tuple[Place, tuple[Images, Any]]:
+            place, indices = turn
+            return place, self._labelled(indices, self.reader.workers // threads)
+
+        return ahead(make, self._turns(epoch, step), threads)
+
+    def _turns(self, epoch: int, step: int) -> Iterator[tuple[Place, Indices]]:
         while self.epochs is None or epoch <= self.epochs:
-            yield self.batch(epoch, step)
+            yield (epoch, step), self.indices(epoch, step)
             epoch, step = self._after(epoch, step)
 
     def batch(self, epoch: int, step: int) -> tuple[Images, Any]:
         """Gives this replica's images and labels at (epoch from 1, step from 0), as iterating gives them."""
-        images, labels = self.read(self.indices(epoch, step))
+        return self._labelled(self.indices(epoch, step))
+
+    def _labelled(self, indices: Indices, threads: int | None = None) -> tuple[Images, Any]:
+        images, labels = self.read(indices, threads)
         return images, labels[self.labels[0]] if self.single else labels
 
-    def _after(self, epoch: int, step: int) -> tuple[int, int]:
+    def _after(self, epoch: int, step: int) -> Place:
         """Gives the place behind a place."""
         return (epoch, step + 1) if step + 1 < self.steps_per_epoch else (epoch + 1, 0)
 

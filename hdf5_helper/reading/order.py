@@ -139,16 +139,19 @@ class Order:
             epoch: from 1.
             step: in [0, steps_per_epoch).
         """
-        # a permutation of 64 positions costs as much as one of 2,048, so the next batches are worked out with this one
-        steps = max(1, _AHEAD_ROWS // self.batch_size)
-        run, place = divmod(step, steps)
-        rows = self._latest.of("rows", (epoch, run), lambda: self._run(epoch, run * steps, steps))
+        run, place = divmod(step, self._steps_at_once)
+        rows = self._latest.of("rows", (epoch, run), lambda: self._run(epoch, run))
         return rows[place * self.batch_size : (place + 1) * self.batch_size].copy()
 
-    def _run(self, epoch: int, step: int, steps: int) -> Indices:
-        """Gives the example indices of some steps one after the other."""
-        start, stop = step * self.batch_size, min((step + steps) * self.batch_size, len(self.rows))
-        positions = np.arange(start, stop, dtype=np.int64)
+    @property
+    def _steps_at_once(self) -> int:
+        """A permutation of 64 positions costs as much as one of 2,048: the next steps are worked out with the first."""
+        return max(1, _AHEAD_ROWS // self.batch_size)
+
+    def _run(self, epoch: int, run: int) -> Indices:
+        """Gives the example indices of the steps that are worked out together."""
+        rows = self._steps_at_once * self.batch_size
+        positions = np.arange(run * rows, min((run + 1) * rows, len(self.rows)), dtype=np.int64)
         if self.shuffle == "full":
             positions = permute(hash_integer(self.seed, epoch), len(self.rows), positions)
         elif self.shuffle == "blocks":
@@ -157,8 +160,12 @@ class Order:
 
     def window(self, epoch: int, step: int) -> int:
         """Gives the number of the window of eight blocks in which the last row of a step lies, under `blocks`."""
-        last = np.array([(step + 1) * self.batch_size - 1], np.int64)
-        return int(self._blocks(epoch).slots(last, _WINDOW_BLOCKS)[0])
+        run, place = divmod(step, self._steps_at_once)
+        return int(self._latest.of("windows", (epoch, run), lambda: self._windows(epoch, run))[place])
+
+    def _windows(self, epoch: int, run: int) -> Indices:
+        steps = np.arange(run * self._steps_at_once, (run + 1) * self._steps_at_once, dtype=np.int64)
+        return self._blocks(epoch).slots((steps + 1) * self.batch_size - 1, _WINDOW_BLOCKS)
 
     def window_rows(self, epoch: int, window: int) -> Indices:
         """Gives the example indices of a window under `blocks`, block after block; none behind the last window."""

@@ -76,20 +76,21 @@ class PackedIndex:
         return self._names_attribute(self._named(names.GROUPS, name), names.CLASS_NAMES)
 
     @cached_property
-    def _split_numbers(self) -> NDArray[np.uint8]:
+    def split_numbers(self) -> NDArray[np.uint8]:
+        """Split of every example, uint8 (N,): 0 train, 1 validation, 2 test."""
         return self._column(names.SPLIT)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that have examples."""
-        present = set(np.unique(self._split_numbers).tolist())
+        present = set(np.unique(self.split_numbers).tolist())
         return tuple(name for number, name in enumerate(names.SPLIT_NAMES) if number in present)
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Gives the example indices of `train`, `validation` or `test`, ascending, int64 (n,)."""
         if name not in names.SPLIT_NAMES:
             raise FacetError(f"{self.path}: has no split {name!r}, {did_you_mean(name, names.SPLIT_NAMES)}")
-        return np.flatnonzero(self._split_numbers == names.SPLIT_NAMES.index(name)).astype(np.int64)
+        return np.flatnonzero(self.split_numbers == names.SPLIT_NAMES.index(name)).astype(np.int64)
 
     @cached_property
     def paths(self) -> list[str]:

@@ -3,8 +3,6 @@
 The index goes through h5py once; images are then read at their file offsets, around libhdf5 and its global lock.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.cores import available_cores
-from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.images.fit import FITS
+from hdf5_helper.errors import FacetError
+from hdf5_helper.reading.arguments import check_reading
 from hdf5_helper.reading.packed_index import PackedIndex
-from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier, empty_batch
+from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
+from hdf5_helper.reading.threads import Threads
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.opening import open_sealed
 
@@ -49,23 +48,24 @@ class HDF5Reader(PackedIndex):
         verify: str = "first",
         workers: int | None = None,
     ) -> None:
-        if fit is not None and fit not in FITS:
-            raise FacetError(f"fit {fit!r}: {did_you_mean(fit, FITS)}")
+        check_reading(image_size=image_size, fit=fit, verify=verify, workers=workers)
         self._arguments: dict[str, Any] = {"image_size": image_size, "fit": fit, "verify": verify, "workers": workers}
         super().__init__(open_sealed(Path(path)))
         self.fit = fit or str(self.attributes[names.ATTRIBUTE_FIT])
-        self.image_size = self._choose_size(image_size)
+        try:
+            self.image_size = self._choose_size(image_size)
+        except BaseException:
+            self._file.data.close()
+            raise
         self._verifier = verifier = Verifier(self._file, verify)
         raw = self.storage == "raw"
         self._images: StoredImages = (
             RawImages(self._file, verifier) if raw else EncodedImages(self._file, verifier, self.fit)
         )
-        self._workers = workers or available_cores()
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self.workers = workers or available_cores()
+        self._threads = Threads(self.workers)
 
     def _choose_size(self, asked: Size | None) -> Size | None:
-        if asked is not None and (len(asked) != 2 or min(asked) < 1):
-            raise FacetError(f"image_size must be two positive integers, found {asked}")
         if self.storage == "raw":
             return self._raw_size(asked)
         if asked is not None:
@@ -90,11 +90,12 @@ class HDF5Reader(PackedIndex):
             )
         return height, width
 
-    def read(self, indices: object) -> NDArray[np.uint8]:
+    def read(self, indices: object, threads: int | None = None) -> NDArray[np.uint8]:
         """Gives the images of examples, in the order asked for.
 
         Args:
             indices: integers (B,), each in [0, len(self)); may repeat.
+            threads: how many decode; None for all `workers`. Who reads several batches at once gives each a share.
 
         Returns:
             uint8 (B, H, W, 3), RGB; (B, 3, H, W) where the file says channels_first.
@@ -106,22 +107,12 @@ class HDF5Reader(PackedIndex):
         rows = self._checked(indices)
         if self.image_size is None:
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
-        out = empty_batch((len(rows), *self.image_size, 3))
-        if len(rows):
-            self._fill(rows, out)
+        if not len(rows):
+            return np.empty((0, *self.image_size, 3), np.uint8)
+        images = self._images.read(rows, self.image_size, partial(self._threads.together, count=threads))
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
-            return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
-        return out
-
-    def _fill(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-        *others, own = self._images.tasks(rows, out, self._workers)
-        pending = [self._threads().submit(task) for task in others]
-        try:
-            own()
-        finally:
-            errors = [task.exception() for task in pending]  # nobody writes into the batch after this
-        for error in filter(None, errors):
-            raise error
+            return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return images
 
     def stored(self, indices: object) -> list[bytes]:
         """Gives the stored bytes of examples: image files as they were packed, or the pixels of raw storage.
@@ -167,11 +158,6 @@ class HDF5Reader(PackedIndex):
             raise IndexError(f"indices must be in [0, {len(self)}), found {rows.min()} to {rows.max()}")
         return rows.astype(np.int64)
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """Gives this process's own threads: a fork takes none along. Whoever comes second takes the first one's."""
-        pool = self._pools.get(os.getpid())
-        return pool or self._pools.setdefault(os.getpid(), ThreadPoolExecutor(self._workers, "facet-read"))
-
     def image_sizes(self) -> NDArray[np.int64]:
         """Gives (height, width) of every image as it will be read upright, int64 (N, 2)."""
         if self.storage == "raw":
@@ -186,9 +172,7 @@ class HDF5Reader(PackedIndex):
 
     def close(self) -> None:
         """Ends the threads and lets the file go."""
-        pool = self._pools.pop(os.getpid(), None)
-        if pool is not None:
-            pool.shutdown()
+        self._threads.close()
         self._file.data.close()
 
     def __enter__(self) -> Self:

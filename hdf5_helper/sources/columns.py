@@ -75,11 +75,11 @@ def choose_columns(file: object, header: Sequence[str], rows: Sequence[Row], opt
     for column in (*options.columns.values(), *options.groups):
         if column not in header:
             raise FacetError(f"{file}: has no column {column!r}, {did_you_mean(column, header)}")
-    found = {_standard(name): column for name, column in options.columns.items()}
+    found = {standard_name(name): column for name, column in options.columns.items()}
     taken = {*found.values(), *options.groups}
-    for column in sorted(header, key=lambda name: name != _standard(name)):  # `age` counts before `Age`
-        if column not in taken and _standard(column) in _NAMES and _standard(column) not in found:
-            found[_standard(column)] = column
+    for column in sorted(header, key=lambda name: name != standard_name(name)):  # `age` counts before `Age`
+        if column not in taken and standard_name(column) in _NAMES and standard_name(column) not in found:
+            found[standard_name(column)] = column
             taken.add(column)
     if "path" not in found:
         raise FacetError(
@@ -97,7 +97,7 @@ def choose_columns(file: object, header: Sequence[str], rows: Sequence[Row], opt
     )
 
 
-def _standard(name: str) -> str:
+def standard_name(name: str) -> str:
     """Gives the name that Facet knows, whatever case it is written in; other names as they are."""
     return name.lower() if name.lower() in _NAMES else name
 

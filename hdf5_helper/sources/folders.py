@@ -51,8 +51,10 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
 
 
 def _are_genders(classes: list[str], options: SourceOptions) -> bool:
-    """Says whether the folders mean gender: --map says so, or all of them are words for it."""
-    return "gender" in options.value_map or all(name.lower() in GENDER_WORDS for name in classes)
+    """Says whether the folders mean gender: --map says so of any of them, or all of them are words for it."""
+    genders = [name for name in classes if name.lower() in GENDER_WORDS]
+    mapped = options.value_map.get("gender", {}).keys() & set(classes)
+    return bool(mapped) or ("gender" in options.value_map and bool(genders)) or len(genders) == len(classes)
 
 
 def _is_split(name: str) -> bool:

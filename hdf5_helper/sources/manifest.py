@@ -1,19 +1,17 @@
 """A CSV file with a `path` column and label columns."""
 
 import os
-from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.sources.columns import Columns, Row, choose_columns
 from hdf5_helper.sources.manifest_paths import Inside
-from hdf5_helper.sources.records import LabelValue, Listing, Record, RejectedError, Rejects
+from hdf5_helper.sources.records import Listing, Record, RejectedError, Rejects
 from hdf5_helper.sources.source_options import SourceOptions
-from hdf5_helper.sources.tables import NumberedRow, read_text, separated_rows
+from hdf5_helper.sources.tables import Table, read_header, read_table
 from hdf5_helper.sources.tree import Tree
-from hdf5_helper.sources.values import SPLIT_WORDS, age_labels, read_age, read_age_group, read_gender
+from hdf5_helper.sources.values import SPLIT_WORDS, age_labels, read_value
 
 #: A file of this name is the manifest, whatever other CSV files there are.
 NAME = "manifest.csv"
@@ -43,7 +41,7 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
     found = _candidates(tree)
     if len(found) != 1:
         raise FacetError(f"{tree.root}: {len(found)} CSV files, expected one, or the CSV file itself as the source")
-    table = _table(tree.root / found[0])
+    table = read_table(tree.root / found[0])
     columns = choose_columns(tree.root / found[0], table.header, table.rows, options)
     paths = _paths(tree.root, table, columns.roles["path"])
     records, rejects = _collect(paths, table.rows, columns, options)
@@ -52,40 +50,21 @@ def read(tree: Tree, options: SourceOptions) -> Listing:
     return Listing("manifest", records, rejects, ignored, columns.sentences(), official=official)
 
 
+def header(tree: Tree) -> list[str]:
+    """Gives the columns of the CSV file, none where there is not exactly one; raises as `read_header`."""
+    found = _candidates(tree)
+    return read_header(tree.root / found[0]) if len(found) == 1 else []
+
+
 def _candidates(tree: Tree) -> list[str]:
+    if tree.table is not None:
+        return [tree.table]
     tables = [name for name in tree.files if "/" not in name and name.lower().endswith(".csv")]
     top = [name for name in tables if not name.lower().endswith(".rejects.csv")]  # a pack of the tree leaves such
     return [NAME] if NAME in top else top
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A CSV file.
-
-    Attributes:
-        header: names of the columns.
-        rows: values by column, without blanks around them.
-        written: the same rows as they are written.
-    """
-
-    header: list[str]
-    rows: list[Row]
-    written: list[NumberedRow]
-
-
-def _table(file: Path) -> _Table:
-    first = read_text(file).partition("\n")[0]
-    lines = separated_rows(file, max(",;\t", key=first.count))
-    header = [name.strip() for name in next(lines, (1, []))[1]]
-    written = list(lines)
-    return _Table(header, [_row(header, values) for _line, values in written], written)
-
-
-def _row(header: list[str], values: list[str]) -> Row:
-    return dict(zip_longest(header, map(str.strip, values[: len(header)]), fillvalue=""))
-
-
-def _paths(root: Path, table: _Table, column: str) -> list[str | _Nowhere]:
+def _paths(root: Path, table: Table, column: str) -> list[str | _Nowhere]:
     """Gives where each row's image lies in the folder, or why it does not."""
     place = table.header.index(column)
     inside = Inside(root)
@@ -119,7 +98,7 @@ def _collect(
 
 def _record(path: str, row: Row, columns: Columns, options: SourceOptions) -> Record:
     written = {label: row[column] for label, column in columns.labels.items() if row[column]}
-    labels = {label: _value(label, text, options) for label, text in written.items()}
+    labels = {label: read_value(label, text, options.value_map.get(label, {})) for label, text in written.items()}
     if not labels:
         raise RejectedError("has no label")
     if "age" in labels:
@@ -127,16 +106,6 @@ def _record(path: str, row: Row, columns: Columns, options: SourceOptions) -> Re
     subject = row[columns.roles["subject"]] if "subject" in columns.roles else ""
     groups = {group: row[column] for group, column in columns.groups.items() if row[column]}
     return Record(path, labels, subject or None, groups, _split(row, columns), _fold(row, columns))
-
-
-def _value(label: str, text: str, options: SourceOptions) -> LabelValue:
-    value_map = options.value_map.get(label, {})
-    if label == "gender":
-        return read_gender(text, value_map)
-    value = value_map.get(text, text)
-    if label == "age":
-        return read_age(value)
-    return read_age_group(value) if label == "age_group" else value
 
 
 def _split(row: Row, columns: Columns) -> int | None:

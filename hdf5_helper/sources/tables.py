@@ -2,13 +2,20 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from hdf5_helper.errors import FacetError
 
 #: Number of the line in which a row ends, and its values.
 NumberedRow = tuple[int, list[str]]
+
+#: What a table that is given by itself may be called.
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+
+_SEPARATORS = ",;\t"
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -42,6 +49,46 @@ def separated_rows(path: Path, separator: str = ",", *, quoted: bool = True) -> 
                 yield reader.line_num, row
     except csv.Error as error:
         raise FacetError(f"{path}: line {reader.line_num} is no row of a table: {error}") from None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file.
+
+    Attributes:
+        header: names of the columns.
+        rows: values by column, without blanks around them.
+        written: the same rows as they are written.
+    """
+
+    header: list[str]
+    rows: list[Mapping[str, str]]
+    written: list[NumberedRow]
+
+
+def read_table(path: Path) -> Table:
+    """Gives a table separated by commas, semicolons or tabs, whichever its first line has most of.
+
+    Raises:
+        FacetError: as `separated_rows`.
+    """
+    header, *written = list(_chosen_rows(path)) or [(1, [])]
+    columns = [name.strip() for name in header[1]]
+    return Table(columns, [_row(columns, values) for _line, values in written], written)
+
+
+def read_header(path: Path) -> list[str]:
+    """Gives the names of the columns of a table; raises as `read_table`."""
+    return [name.strip() for name in next(_chosen_rows(path), (1, []))[1]]
+
+
+def _chosen_rows(path: Path) -> Iterator[NumberedRow]:
+    first = read_text(path).partition("\n")[0]
+    return separated_rows(path, max(_SEPARATORS, key=first.count))
+
+
+def _row(header: Sequence[str], values: Sequence[str]) -> Mapping[str, str]:
+    return dict(zip_longest(header, map(str.strip, values[: len(header)]), fillvalue=""))
 
 
 def blank_separated_rows(path: Path) -> Iterator[NumberedRow]:

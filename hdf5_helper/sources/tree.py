@@ -9,19 +9,24 @@ from pathlib import Path
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.images.decode import IMAGE_SUFFIXES
+from hdf5_helper.sources.tables import TABLE_SUFFIXES
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder tree, or one file given in its place: then that file is all of it.
+    """A folder tree, or one table given in its place: then that file is all of it.
 
     Attributes:
         root: the folder.
         files: all files below it, sorted, relative to it with POSIX separators.
+        table: name of the file that was given in its place.
     """
 
     root: Path
     files: tuple[str, ...]
+    table: str | None = None
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -46,16 +51,31 @@ def stem(path: str) -> str:
 
 
 def list_tree(source: Path) -> Tree:
-    """Lists the files under `source`, or takes `source` itself where it is a file.
+    """Lists the files under `source`, or takes `source` itself where it is a table.
 
     Raises:
-        FacetError: `source` does not exist.
+        FacetError: `source` does not exist, or is a file and no table.
     """
     if source.is_file():
-        return Tree(source.parent, (source.name,))
+        _check_table(source)
+        return Tree(source.parent, (source.name,), source.name)
     if not source.is_dir():
         raise FacetError(f"{source}: no such folder, expected a tree of labelled images")
     return Tree(source, tuple(sorted(_walk(source), key=os.fsencode)))
+
+
+def _check_table(file: Path) -> None:
+    """Refuses one file in place of a tree, unless it is a table of images."""
+    start = b""
+    with suppress(OSError), file.open("rb") as opened:  # what cannot be read says so when it is read
+        start = opened.read(len(_HDF5_SIGNATURE))
+    if start == _HDF5_SIGNATURE:
+        raise FacetError(
+            f"{file}: is an HDF5 file, expected images; `facet repack` makes new packed files of packed ones"
+        )
+    if not file.name.lower().endswith(TABLE_SUFFIXES):
+        kinds = ", ".join(TABLE_SUFFIXES)
+        raise FacetError(f"{file}: is one file, expected a folder of labelled images, or a table of them ({kinds})")
 
 
 def _walk(root: Path) -> list[str]:

@@ -38,6 +38,20 @@ def read_age_group(text: str) -> int:
     return AGE_GROUP_NAMES.index(name)
 
 
+def read_value(label: str, text: str, value_map: Mapping[str, str]) -> LabelValue:
+    """Gives the value of any label but `attributes`; `value_map` says what words mean.
+
+    Raises:
+        RejectedError: no gender, no age or no age group.
+    """
+    if label == "gender":
+        return read_gender(text, value_map)
+    value = value_map.get(text, text)
+    if label == "age":
+        return read_age(value)
+    return read_age_group(value) if label == "age_group" else value
+
+
 def age_labels(age: float) -> dict[str, LabelValue]:
     """Gives the labels that follow from an age in years: the age, and Adience's group if it lies in one."""
     group = age_group(age)

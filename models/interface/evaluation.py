@@ -11,9 +11,9 @@ from hdf5_helper.progress import Progress
 from hdf5_helper.reading.generator import known_rows
 from hdf5_helper.reading.order import Indices
 from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.reading.threads import ahead
 from models.interface.predictor import Predictor
 from models.training.evaluation import decades, group_metrics, label_metrics
-from models.training.feeding import ahead
 
 _BATCH = 64
 

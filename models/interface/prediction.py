@@ -17,9 +17,9 @@ from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError
 from hdf5_helper.images.decode import IMAGE_SUFFIXES, decode_file_to
 from hdf5_helper.progress import Progress, Silent
+from hdf5_helper.reading.threads import ahead
 from models.description import THRESHOLD, ModelDescription, Output
 from models.interface.predictor import Predictor
-from models.training.feeding import ahead
 
 UInt8Array = NDArray[np.uint8]
 

@@ -1,10 +1,8 @@
 """Batches for the steps: read, mirrored and weighted on a thread of their own, two ahead of the training."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,8 @@ from hdf5_helper.labels import known
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.reading.order import Indices
 from hdf5_helper.reading.reader import HDF5Reader
+from hdf5_helper.reading.threads import ahead
 
-T = TypeVar("T")
 Floats = NDArray[np.float32]
 
 #: Mixed into the seed so that mirroring and order are not the same bits.
@@ -111,21 +109,3 @@ class EvaluationFeed:
     def batches(self) -> Iterator[Batch]:
         """Gives all batches, two ahead."""
         return ahead(self.batch, range(self.steps))
-
-
-def ahead(make: Callable[[int], T], numbers: Iterable[int], depth: int = 2) -> Iterator[T]:
-    """Gives `make(number)` for each number, made by another thread up to `depth` ahead.
-
-    An error there is raised here, in its place; leaving the loop early ends the thread.
-    """
-    thread = ThreadPoolExecutor(1, "facet-batches")
-    waiting: deque[Future[T]] = deque()
-    try:
-        for number in numbers:
-            waiting.append(thread.submit(make, number))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        thread.shutdown(cancel_futures=True)

@@ -1,0 +1,76 @@
+"""Threads that read: several at one batch, and batches ahead of whoever uses them. Both survive a fork."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Runs a task on several threads at once and comes back when all of them are done; raises what one of them raised.
+Together = Callable[[Callable[[], None]], None]
+
+
+class Threads:
+    """A process's own threads, started when they are first needed: a fork takes none along.
+
+    Args:
+        count: how many work at once, the caller's own among them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    def together(self, task: Callable[[], None], count: int | None = None) -> None:
+        """Runs `task` on `count` threads at once, or on all: tasks that share an iterator share the work."""
+        helpers = [self._pool().submit(task) for _ in range(min(count or self._count, self._count) - 1)]
+        try:
+            task()
+        finally:
+            errors = [helper.exception() for helper in helpers]  # nobody works behind this line
+        for error in filter(None, errors):
+            raise error
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Whoever comes second takes the first one's."""
+        pool = self._pools.get(os.getpid())
+        return pool or self._pools.setdefault(os.getpid(), ThreadPoolExecutor(self._count, "facet-read"))
+
+    def close(self) -> None:
+        """Ends the threads of this process."""
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.shutdown()
+
+
+def ahead(make: Callable[[Item], Result], items: Iterable[Item], threads: int = 1, depth: int = 2) -> Iterator[Result]:
+    """Gives `make(item)` for each item in turn, made by other threads while the ones before it are in use.
+
+    Args:
+        make: called on `threads` threads at once.
+        items: taken one by one, at most `depth` ahead of the result that is handed out.
+        threads: how many.
+        depth: how many results wait or are being made at most.
+
+    An error of `make` is raised in its place; leaving the loop early ends the threads.
+    """
+    process, pool = os.getpid(), ThreadPoolExecutor(threads, "facet-ahead")
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+
+    def next_result() -> Result:
+        item, future = waiting.popleft()
+        # a fork has no thread that would ever finish it
+        return future.result() if os.getpid() == process else make(item)
+
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(make, item)))
+            if len(waiting) > depth:
+                yield next_result()
+        while waiting:
+            yield next_result()
+    finally:
+        pool.shutdown(cancel_futures=True)
