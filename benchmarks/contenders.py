@@ -19,9 +19,15 @@ class Contender:
     variant: str = "-"
     environment: str = ""
 
+    @property
+    def own(self) -> bool:
+        """Whether it is Facet's own, which must not fail."""
+        return self.name.startswith("Facet")
+
 
 FACET = Contender("Facet", "facet_reader", "full")
 SEQUENTIAL = Contender("Facet, unshuffled", "facet_reader", "none")
+ALWAYS = Contender("Facet, verify=always", "facet_reader", "always")
 
 FFCV = Contender("FFCV", "ffcv_reader", environment="ffcv")
 GRAIN = Contender("Grain over ArrayRecord", "grain_reader", environment="grain")
@@ -39,6 +45,9 @@ GATHER = Contender("tf.gather from memory", "tensorflow_reader", "gather")
 TF_MAP = Contender("TFRecord(JPEG), one map call an image", "tensorflow_reader", "map")
 TF_BATCH = Contender("TFRecord(JPEG), one map call a batch", "tensorflow_reader", "whole_batch")
 TF_RESIZE = Contender("TensorFlow, decode + antialiased resize", "tensorflow_reader", "map")
+TF_AREA = Contender("TensorFlow, decode + area resize", "tensorflow_reader", "area")
+TF_REDUCED = Contender("TensorFlow, ratio=2 from 600 on + area resize", "tensorflow_reader", "reduced")
+TF_RATIO_2 = Contender("TensorFlow, ratio=2 + antialiased resize, 29 dB", "tensorflow_reader", "ratio_2")
 KERAS = Contender("image_dataset_from_directory", "keras_reader")
 TORCH = Contender("ImageFolder, torchvision's decoder", "torch_reader", "torchvision", "pytorch")
 TORCH_PIL = Contender("ImageFolder, Pillow", "torch_reader", "pil", "pytorch")

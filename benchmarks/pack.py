@@ -35,20 +35,24 @@ GROUPS: tuple[tuple[str, tuple[str, str], tuple[Contender, ...], tuple[Contender
 )
 
 
-def measure_packing(settings: Settings) -> Iterator[Result]:
-    """Gives every result of packing, as soon as it is there.
+MEASURES = (*(name for name, *_rest in GROUPS), bars.SIZE, bars.SIZE_OF_20, bars.RESTORED)
+
+
+def measure_packing(settings: Settings) -> Iterator[list[Result]]:
+    """Gives the results of packing, group by group, as soon as they are there.
 
     Raises:
-        FacetError: Facet failed.
+        FacetError: Facet failed, or there is no such measure.
     """
+    settings.check_only(MEASURES)
     prepare(settings.work, settings.count, settings.progress)
     for name, task, limits, (facet, *peers) in GROUPS:
         if not settings.wants(name):
             continue
         measured = measure(task, (facet, *limits, *peers), settings)
-        yield from compared(name, "images/s", measured, [limit.name for limit in limits], all_bind=True)
+        yield compared(name, "images/s", measured, [limit.name for limit in limits], all_bind=True)
     if settings.wants(bars.SIZE, bars.SIZE_OF_20, bars.RESTORED):
-        yield from (result for result in _sizes(settings.work) if settings.wants(result.name))
+        yield [result for result in _sizes(settings.work) if settings.wants(result.name)]
 
 
 def _sizes(work: Path) -> Iterator[Result]:

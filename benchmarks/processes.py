@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,7 @@ Answer = dict[str, Any]
 
 
 class AbsentError(Exception):
-    """A contender cannot be measured here; the message says why."""
+    """A contender gives no figures here; the message says why: `absent: …`, `failed: …` or `not measured: …`."""
 
 
 class Process:
@@ -36,7 +37,7 @@ class Process:
         seconds: length of a repeat.
 
     Raises:
-        AbsentError: its environment or a package is not installed.
+        AbsentError: its environment or a package is not installed, it failed, or the machine does not let it measure.
         FacetError: it is Facet's own and failed.
     """
 
@@ -67,13 +68,14 @@ class Process:
     def go(self) -> Answer:
         """Asks for one repeat: `amount`, `seconds`, what else the program tells, and `elsewhere`.
 
-        That is the number of cores that others used meanwhile, on average.
+        That is the number of cores that others used meanwhile, on average. Raises as a new Process: it may have died.
         """
         before, started = usage(self._process.pid), time.perf_counter()
         self._signal(signal.SIGCONT)
         if self._process.stdin is not None:
-            self._process.stdin.write("go\n")
-            self._process.stdin.flush()
+            with suppress(BrokenPipeError):  # it has died: there is no answer either
+                self._process.stdin.write("go\n")
+                self._process.stdin.flush()
         answer = self._answer()
         others = usage(self._process.pid).elsewhere(before)
         self._stop()
@@ -86,10 +88,13 @@ class Process:
 
     def _answer(self) -> Answer:
         alarm = threading.Timer(_PATIENCE, self._process.kill)
+        alarm.daemon = True  # whoever leaves in between does not wait for it
         alarm.start()
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        alarm.cancel()
-        if not line:
+        try:
+            line = self._process.stdout.readline() if self._process.stdout is not None else ""
+        finally:
+            alarm.cancel()
+        if not line.endswith("\n"):
             raise self._failure()
         answer: Answer = json.loads(line)
         if "absent" in answer:
@@ -101,7 +106,7 @@ class Process:
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         reason = f"failed: {said[-1] if said else f'exit code {self._process.wait()}'}"
         # a contender that cannot run is said and left out; Facet itself must run
-        if self.contender.program.startswith("facet"):
+        if self.contender.own:
             return FacetError(f"{self.contender.name} {reason}, see {self._log}")
         return AbsentError(reason)
 
@@ -117,7 +122,8 @@ class Process:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # what was never read by one that died
+                    pipe.close()
 
     def __enter__(self) -> Self:
         """Gives itself."""
@@ -134,8 +140,8 @@ def _python(contender: Contender, peers: Path | None) -> Path:
     if not contender.environment:
         return Path(sys.executable)
     if peers is None:
-        raise AbsentError("no --peers given")
+        raise AbsentError("absent: no --peers given")
     python = peers.absolute() / contender.environment / "bin" / "python"
     if not python.exists():
-        raise AbsentError(f"no environment {contender.environment} in {peers}")
+        raise AbsentError(f"absent: no environment {contender.environment} in {peers}")
     return python

@@ -17,6 +17,8 @@ from hdf5_helper.reading.reader import HDF5Reader
 
 _LOADERS = (who.TORCH, who.TORCH_PIL, who.WEBDATASET, who.GRAIN)
 _TENSORFLOW_JPEG = (who.TF_BATCH, who.TF_MAP, who.KERAS)
+# the last one looks worse than the bar asks of Facet, and is shown beside
+_TENSORFLOW_LARGE = (who.TF_REDUCED, who.TF_AREA, who.TF_RESIZE, who.TF_RATIO_2)
 _H5PY = (who.H5PY_LOW, who.H5PY_INDEX, who.H5PY_DIRECT, who.H5PY_LISTS, who.SLICES)
 
 
@@ -31,36 +33,39 @@ class Group:
 
 
 GROUPS = (
-    Group(bars.RAW_NUMPY, ("raw", "numpy"), (who.TAKE, who.COPY), (who.FFCV, who.MEMMAP, *_H5PY, who.GRAIN)),
+    Group(
+        bars.RAW_NUMPY, ("raw", "numpy"), (who.TAKE, who.COPY), (who.FFCV, who.MEMMAP, *_H5PY, who.GRAIN, who.ALWAYS)
+    ),
     Group(
         bars.RAW_TENSOR,
         ("raw", "tensor"),
         (who.GATHER,),
         (who.FIXED_LENGTH, who.TFRECORD, who.FFCV, who.MEMMAP, who.TAKE, *_H5PY, who.GRAIN),
     ),
-    Group(bars.DECODE_NUMPY, ("decode", "numpy"), (who.DECODING,), (who.FFCV, *_LOADERS)),
+    Group(bars.DECODE_NUMPY, ("decode", "numpy"), (who.DECODING,), (who.FFCV, *_LOADERS, who.ALWAYS)),
     Group(bars.DECODE_TENSOR, ("decode", "tensor"), (who.DECODING,), (*_TENSORFLOW_JPEG, who.FFCV, *_LOADERS)),
     Group(bars.RESIZE_NUMPY, ("resize", "numpy"), (who.RESIZING,), (who.FFCV, *_LOADERS)),
     Group(bars.RESIZE_TENSOR, ("resize", "tensor"), (who.RESIZING,), (*_TENSORFLOW_JPEG, who.FFCV, *_LOADERS)),
     Group(bars.RAW_ORDER, ("raw", "numpy"), (), (who.SEQUENTIAL,)),
     Group(bars.DECODE_ORDER, ("decode", "numpy"), (), (who.SEQUENTIAL,)),
 )
-ORIGINALS = Group(bars.ORIGINALS, ("originals", "tensor"), (who.RESIZING,), (who.TF_RESIZE,))
+ORIGINALS = Group(bars.ORIGINALS, ("originals", "tensor"), (who.RESIZING,), _TENSORFLOW_LARGE)
 
 
-def measure_reading(settings: Settings) -> Iterator[Result]:
-    """Gives every result of reading, as soon as it is there.
+def measure_reading(settings: Settings) -> Iterator[list[Result]]:
+    """Gives the results of reading, group by group, as soon as they are there.
 
     Raises:
-        FacetError: Facet failed, or a contender's images are not those of the others.
+        FacetError: Facet failed, a contender's images are not those of the others, or there is no such measure.
     """
+    settings.check_only(MEASURES)
     prepare(settings.work, settings.count, settings.progress)
     for group in GROUPS:
         if settings.wants(group.measure):
-            yield from _compared(group, settings)
+            yield _compared(group, settings)
     for names, more in _FURTHER:
         if settings.wants(*names):
-            yield from (result for result in more(settings) if settings.wants(result.name))
+            yield [result for result in more(settings) if settings.wants(result.name)]
 
 
 def _compared(group: Group, settings: Settings) -> list[Result]:
@@ -71,7 +76,7 @@ def _compared(group: Group, settings: Settings) -> list[Result]:
 def _originals(settings: Settings) -> Iterator[Result]:
     folder = originals_folder()
     if folder is None:
-        why = "no large faces in FACET_DATA or ../shared/data"
+        why = "absent: no large faces in FACET_DATA or ../shared/data"
         yield absolute(bars.ORIGINALS, "images/s", (), why)
         yield absolute(bars.PSNR, "dB", (), why)
         return
@@ -107,7 +112,7 @@ def _cold(settings: Settings) -> Iterator[Result]:
 
     measured = measure(("raw", "file"), (who.FACET_COLD, who.DD), settings, figure)
     yield from compared(bars.COLD, "MB/s", measured, [who.DD.name])
-    yield absolute(bars.AMPLIFICATION, "×", amplifications)
+    yield absolute(bars.AMPLIFICATION, "×", amplifications, measured[0].absent)
 
 
 def _opening(settings: Settings) -> Iterator[Result]:
@@ -143,3 +148,5 @@ _FURTHER: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[Result]]], 
     ((bars.OPEN, bars.FIRST_BATCH, bars.SEEK), _opening),
     ((bars.MEMORY_RAW, bars.MEMORY_ENCODED, bars.GROWTH_RAW, bars.GROWTH_ENCODED), _memory),
 )
+
+MEASURES = tuple(group.measure for group in GROUPS) + tuple(name for names, _more in _FURTHER for name in names)

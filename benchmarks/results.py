@@ -21,7 +21,7 @@ class Measured:
     Attributes:
         name: of the contender.
         figures: one a repeat, in the order of the rounds; empty if it is absent.
-        absent: why there are none.
+        absent: why there are none: `absent: …`, `failed: …` or `not measured: …`.
         elsewhere: cores that others used meanwhile, one number a repeat.
     """
 
@@ -39,7 +39,8 @@ class Result:
         name: what was measured.
         value: Facet's median.
         unit: of value, peer_value and limit.
-        peer: who else did it, `NAME (absent: WHY)` if it could not, or None.
+        peer: who else did it, or None; `NAME (absent: WHY)`, `NAME (failed: WHY)` or, where Facet itself has no
+            figures, `(not measured: WHY)`.
         peer_value: the peer's median.
         ratio: median over the rounds of value over peer_value.
         limit: what the machine itself reached in the same rounds, or None.
@@ -96,11 +97,11 @@ def line(result: Result) -> str:
         return f"{result.peer}"
     mark = {True: "  holds", False: "  MISSED", None: ""}[result.passed]
     if result.peer is None:
-        return f"{'Facet':<40} {result.figure()}{mark}"
+        return f"{'Facet':<48} {result.figure()}{mark}"
     if result.peer_value is None:
         return f"{result.peer}"
     facet, peer = f"{result.value:,.0f}", f"{result.peer_value:,.0f} {result.unit}"
-    return f"{result.peer:<40} {peer:>20}, Facet {facet:>8}: {result.figure()}{mark}"
+    return f"{result.peer:<48} {peer:>20}, Facet {facet:>8}: {result.figure()}{mark}"
 
 
 def write_json(path: Path, results: Sequence[Result]) -> None:
@@ -119,8 +120,12 @@ def compared(
         measured: Facet first.
         limits: names of the peers that are the machine's own limit; the highest that was reached is told.
         all_bind: the limits add up, as decoding and writing do: the lowest is told.
+
+    Where Facet itself could not be measured there is one result, which says why.
     """
     facet, *peers = measured
+    if not facet.figures:
+        return [absolute(measure, unit, (), facet.absent)]
     by_name = {peer.name: peer for peer in peers}
     reached = [median(by_name[name].figures) for name in limits if by_name[name].figures]
     asked = {_counting(bar, by_name): bar for bar in bars_of(measure) if any(who.name in by_name for who in bar.peers)}
@@ -146,7 +151,7 @@ def _against(
         name=measure,
         value=median(facet.figures),
         unit=unit,
-        peer=f"{peer.name} (absent: {peer.absent})" if peer.absent else peer.name,
+        peer=f"{peer.name} ({peer.absent})" if peer.absent else peer.name,
         peer_value=median(peer.figures) if peer.figures else None,
         ratio=ratio,
         limit=limit,
@@ -166,7 +171,7 @@ def absolute(measure: str, unit: str, figures: Sequence[float], absent: str = ""
         name=measure,
         value=value,
         unit=unit,
-        peer=f"(absent: {absent})" if absent else None,
+        peer=f"({absent})" if absent else None,
         peer_value=None,
         ratio=None,
         limit=None,

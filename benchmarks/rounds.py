@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.contenders import Contender
 from benchmarks.processes import AbsentError, Answer, Process
 from benchmarks.results import Measured
-from hdf5_helper.errors import FacetError
+from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.progress import Progress, Silent
 
 Figure = Callable[[Answer], float]
@@ -49,6 +49,11 @@ class Settings:
         """Tells whether one of these measures is to be made."""
         return any(self.only in name for name in measures)
 
+    def check_only(self, measures: Sequence[str]) -> None:
+        """Refuses an `only` that none of these measures holds: nothing would be measured, and no bar missed."""
+        if not self.wants(*measures):
+            raise FacetError(f"--only {self.only!r}: is in the name of no measure, {did_you_mean(self.only, measures)}")
+
 
 def rate(answer: Answer) -> float:
     """Gives what was done in a second."""
@@ -68,18 +73,30 @@ def measure(
 
     Raises:
         FacetError: Facet failed, or a contender's images are not those of the others.
+
+    Whoever dies on the way has no figures, and the reason instead; the others go on.
     """
     settings.progress.start(f"{' '.join(task)}: {contenders[0].name}", settings.repeats)
     with ExitStack() as stack:
         present, absent = _started(task, contenders, settings, stack)
-        _check_same_images([process for _contender, process in present])
+        _check_same_images(list(present.values()))
         answers: dict[str, list[Answer]] = {contender.name: [] for contender in contenders}
         for _round in range(settings.repeats):
-            for contender, process in present:
-                answers[contender.name].append(process.go())
+            _go_round(present, answers, absent)
             settings.progress.advance(1)
     settings.progress.stop()
     return [_measured(name, answers[name], figure, absent.get(name, "")) for name in answers]
+
+
+def _go_round(present: dict[str, Process], answers: dict[str, list[Answer]], absent: dict[str, str]) -> None:
+    """Lets everybody do one repeat; whoever dies is moved from `present` to `absent`, and loses its answers."""
+    for name, process in list(present.items()):
+        try:
+            answers[name].append(process.go())
+        except AbsentError as reason:
+            absent[name] = str(reason)
+            answers[name].clear()
+            del present[name]
 
 
 def _measured(name: str, answers: Sequence[Answer], figure: Figure, absent: str) -> Measured:
@@ -89,15 +106,16 @@ def _measured(name: str, answers: Sequence[Answer], figure: Figure, absent: str)
 
 def _started(
     task: tuple[str, str], contenders: Sequence[Contender], settings: Settings, stack: ExitStack
-) -> tuple[list[tuple[Contender, Process]], dict[str, str]]:
-    present, absent = [], {}
+) -> tuple[dict[str, Process], dict[str, str]]:
+    """Gives those that are ready, by name, and why the others are not."""
+    present, absent = {}, {}
     for contender in contenders:
         try:
             process = Process(contender, task, settings.work, peers=settings.peers, seconds=settings.seconds)
         except AbsentError as reason:
             absent[contender.name] = str(reason)
             continue
-        present.append((contender, stack.enter_context(process)))
+        present[contender.name] = stack.enter_context(process)
     return present, absent
 
 

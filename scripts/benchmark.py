@@ -52,14 +52,11 @@ def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_j
         raise FacetError("benchmark: needs Linux's page cache and process groups, found another system")
     if out is not None and not out.parent.is_dir():
         raise FacetError(f"--out {out}: no such folder as {out.parent}, expected an existing one")
-    from benchmarks.results import write_json
     from benchmarks.rounds import Settings
 
     with Console(as_json=as_json) as console, _work_folder(work) as folder:
         settings = Settings(folder, progress=console, **values)
-        results = _measured(console, kind, settings)
-        if out is not None:
-            write_json(out, results)
+        results = _measured(console, kind, settings, out)
         if as_json:
             console.result([result.to_json() for result in results])
         missed = _verdict(console, results)
@@ -77,20 +74,24 @@ def _work_folder(given: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measured(console: Console, kind: str, settings: "Settings") -> "list[Result]":
+def _measured(console: Console, kind: str, settings: "Settings", out: Path | None) -> "list[Result]":
+    """Gives all results; what is there lies in `out` after each group, so that nothing is lost by what fails later."""
     from benchmarks.pack import measure_packing
     from benchmarks.read import measure_reading
-    from benchmarks.results import line
+    from benchmarks.results import line, write_json
 
-    measure: Callable[[Settings], Iterator[Result]] = measure_reading if kind == "read" else measure_packing
+    measure: Callable[[Settings], Iterator[list[Result]]] = measure_reading if kind == "read" else measure_packing
     images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"
     console.say(f"{images}; everything lies in {settings.work}")
     results: list[Result] = []
-    for result in measure(settings):
-        if not results or results[-1].name != result.name:
-            console.say(result.name)
-        console.say(f"  {line(result)}")
-        results.append(result)
+    for group in measure(settings):
+        for result in group:
+            if not results or results[-1].name != result.name:
+                console.say(result.name)
+            console.say(f"  {line(result)}")
+            results.append(result)
+        if out is not None:
+            write_json(out, results)
     return results
 
 

@@ -2,8 +2,10 @@ import pytest
 
 from benchmarks import contenders as who
 from benchmarks import pack, page, read
-from benchmarks.bars import BARS, PACK_RAW, RAW_NUMPY, RAW_TENSOR, SIZE, Bar
+from benchmarks.bars import BARS, COLD, PACK_RAW, RAW_NUMPY, RAW_TENSOR, SIZE, Bar
 from benchmarks.results import Measured, absolute, compared, line, write_json
+from benchmarks.rounds import Settings
+from hdf5_helper.errors import FacetError
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios():
@@ -35,7 +37,7 @@ def test_of_two_limits_that_both_bind_the_slower_counts():
 
 
 def test_an_absent_peer_keeps_its_bar_open_and_says_why():
-    measured = [Measured("Facet", (1.0,)), Measured(who.FFCV.name, absent="no environment ffcv in peers")]
+    measured = [Measured("Facet", (1.0,)), Measured(who.FFCV.name, absent="absent: no environment ffcv in peers")]
     (result,) = compared(RAW_NUMPY, "images/s", measured)
     assert result.peer == "FFCV (absent: no environment ffcv in peers)"
     assert (result.peer_value, result.ratio, result.bar, result.passed) == (None, None, "≥ 1.2", None)
@@ -49,8 +51,34 @@ def test_an_upper_bar_is_held_against_the_value(value, passed):
 
 
 def test_what_could_not_be_measured_has_no_verdict():
-    result = absolute(SIZE, "×", (), "no images")
+    result = absolute(SIZE, "×", (), "absent: no images")
     assert (result.value, result.peer, result.passed) == (None, "(absent: no images)", None)
+
+
+def test_where_facet_could_not_be_measured_one_line_says_why():
+    measured = [Measured("Facet", absent="not measured: no disk"), Measured(who.DD.name, (100.0,))]
+    (result,) = compared(COLD, "MB/s", measured, [who.DD.name])
+    assert (result.name, result.value, result.peer) == (COLD, None, "(not measured: no disk)")
+    assert (result.bar, result.passed) == ("≥ 0.85", None)
+    assert line(result) == "(not measured: no disk)"
+
+
+@pytest.mark.parametrize("measures", [read.MEASURES, pack.MEASURES])
+def test_every_measure_can_be_asked_for_by_a_part_of_its_name(tmp_path, measures):
+    asked = [name for name in measures if Settings(tmp_path, only=name[1:-1]).check_only(measures) is None]
+    assert asked == list(measures)
+
+
+def test_the_measures_are_those_that_have_bars_or_groups():
+    named = {*read.MEASURES, *pack.MEASURES}
+    assert {bar.measure for bar in BARS} - named == set()
+
+
+def test_asking_for_no_measure_is_refused_with_the_nearest_name(tmp_path):
+    with pytest.raises(FacetError) as error:
+        Settings(tmp_path, only="pack raw 150x150").check_only(pack.MEASURES)
+    assert str(error.value).startswith("--only 'pack raw 150x150': is in the name of no measure, expected one of ")
+    assert str(error.value).endswith("(did you mean 'pack raw 150×150'?)")
 
 
 def test_every_bar_has_its_contenders_measured():
@@ -84,7 +112,7 @@ def test_tables_are_made_of_results(tmp_path):
     measured = [
         Measured("Facet", (100.0, 120.0)),
         Measured(who.TAKE.name, (200.0, 240.0)),
-        Measured("other", absent="x"),
+        Measured("other", absent="failed: x"),
     ]
     results = [*compared(RAW_NUMPY, "images/s", measured, [who.TAKE.name]), absolute(SIZE, "×", (1.01,))]
     write_json(tmp_path / "read.json", results)
@@ -97,7 +125,7 @@ def test_tables_are_made_of_results(tmp_path):
         "| beside | images/s | lowest–highest | Facet over it | bar | holds |",
         "|---|---|---|---|---|---|",
         "| np.take from memory | 220 | 200–240 | 0.50 | ≥ 0.75 | **no** |",
-        "| other (absent: x) | – |  |  |  |  |",
+        "| other (failed: x) | – |  |  |  |  |",
         "| measure | Facet | lowest–highest | bar | holds |",
         "|---|---|---|---|---|",
         "| encoded file over its images' bytes | 1.01 × | 1.01–1.01 | ≤ 1.02 | yes |",

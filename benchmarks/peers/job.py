@@ -1,6 +1,7 @@
 """What a contender is asked to do, and the files that are made ready for it; needs NumPy alone."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,20 @@ class Job:
         return self.work / "raw.npy"
 
     def made(self, name: str, write: Callable[[Path], object]) -> Path:
-        """Gives the file or folder `name`, written by `write` if it is not there yet; whole or not at all."""
-        target = self.work / name
-        if not target.exists():
-            part = target.with_name(f"part-{name}")
-            write(part)
-            part.rename(target)
-        return target
+        """Gives the file or folder `name`, see `made`."""
+        return made(self.work / name, write)
+
+
+def made(target: Path, write: Callable[[Path], object]) -> Path:
+    """Gives `target`, a file or a folder; where it is not there yet it is made, whole or not at all.
+
+    Args:
+        target: final name, in an existing folder.
+        write: makes what it is given, a name beside the target's that is free: what a killed run left is removed.
+    """
+    if not target.exists():
+        part = target.with_name(f"part-{target.name}")
+        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        write(part)
+        part.rename(target)
+    return target

@@ -25,6 +25,11 @@ from benchmarks.peers.job import Job
 Epoch = Callable[[], Iterable[tuple[Any, Any]]]
 Answer = dict[str, Any]
 
+
+class UnmeasurableError(Exception):
+    """A machine or folder that does not let a contender be measured; the message says why."""
+
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -37,11 +42,12 @@ def serve(prepare: Callable[[Job], Callable[[], Answer]]) -> None:
     try:
         repeat = prepare(job)
         answers.write(json.dumps({"process": os.getpid(), **repeat()}) + "\n")
+        for _line in sys.stdin:
+            answers.write(json.dumps(repeat()) + "\n")
     except ImportError as error:
-        answers.write(json.dumps({"absent": f"{error}, in {sys.prefix}"}) + "\n")
-        return
-    for _line in sys.stdin:
-        answers.write(json.dumps(repeat()) + "\n")
+        answers.write(json.dumps({"absent": f"absent: {error}, in {sys.prefix}"}) + "\n")
+    except UnmeasurableError as error:
+        answers.write(json.dumps({"absent": f"not measured: {error}"}) + "\n")
 
 
 def _die_with_the_caller() -> None:
