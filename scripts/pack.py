@@ -46,7 +46,7 @@ _SOURCE = click.Path(path_type=Path)
     metavar="512",
     help="Encoded: shrink to a JPEG what has a longer side, where that is shorter.",
 )
-@click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core]")
+@click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core and one more]")
 @click.option(
     "--executor", default="threads", metavar="processes|threads|dask://HOST:PORT", help="Where the work is done."
 )

@@ -32,7 +32,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--fraction", type=float, default=1.0, metavar="0.1", help="Keep this share of the examples.")
 @click.option("--limit", type=int, metavar="N", help="Keep at most N examples.")
 @click.option("--seed", type=int, metavar="N", help="Chooses split, fraction and row order.  [as it is]")
-@click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core]")
+@click.option("--workers", type=int, metavar="N", help="How many work at a time.  [one a core and one more]")
 @click.option(
     "--executor", default="threads", metavar="processes|threads|dask://HOST:PORT", help="Where the work is done."
 )

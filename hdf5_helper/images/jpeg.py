@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hdf5_helper.errors import FacetError
 from hdf5_helper.images.fit import Size, reduction
 from hdf5_helper.images.jpeg_segments import Bytes, ended
+from hdf5_helper.images.memory import pixel_memory
 from hdf5_helper.images.pixel_limit import check_pixels
 
 UInt8Array = NDArray[np.uint8]
@@ -88,7 +89,7 @@ def _strictly(data: Bytes, target: Target | None, out: UInt8Array | None) -> Dec
     if target is not None and (factor := reduction(whole, *target)) > 1:
         height, width = -(-height // factor), -(-width // factor)
     if out is None or out.shape != (height, width, 3):
-        return Decoded(_decode(data, "RGB", False, False, height, width), whole)
+        out = pixel_memory((height, width, 3))
     _decode(data, "RGB", False, False, height, width, 1, out)
     return Decoded(out, whole)
 

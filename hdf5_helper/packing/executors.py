@@ -134,7 +134,7 @@ def workers(name: str, count: int | None) -> Iterator[Workers]:
 
     Args:
         name: `threads`, `processes` or `dask://HOST:PORT`.
-        count: how many; None for one a core, or all of the cluster's.
+        count: how many; None for one a core and one more thread, or all of the cluster's.
 
     Raises:
         FacetError: no such cluster, or `distributed` is not installed.
@@ -144,7 +144,7 @@ def workers(name: str, count: int | None) -> Iterator[Workers]:
         with _dask(name, count) as cluster:
             yield cluster
         return
-    number = count or available_cores()
+    number = count or available_cores() + (name == "threads")  # one more decodes while another waits for the disk
     # spawned, not forked: whoever calls may have threads, TensorFlow's among them
     pool = (
         ThreadPoolExecutor(number, "facet-pack")

@@ -77,7 +77,7 @@ class PackOptions:
         groups: columns of a manifest that are groups.
         faces: which faces of Adience: `aligned` or `coarse`; None takes what is there.
         max_size: encoded images whose longer side is larger are shrunk to it and encoded anew; None keeps all.
-        workers: how many; None for one a core, or all of a cluster's. The file does not depend on it.
+        workers: how many; None for one a core and one more thread, or all of a cluster's. The file is the same.
         executor: `threads`, `processes` or `dask://HOST:PORT`; the file does not depend on it.
         overwrite: replace an existing file.
         attributes: further root attributes.

@@ -1,7 +1,9 @@
 """Copies stored images from one laid-out place to another, without decoding them."""
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,7 @@ from hdf5_helper.progress import Progress
 from hdf5_helper.storage.file_layout import Extents
 from hdf5_helper.storage.positional import copy_pieces
 
-_MOST_ROWS = 4096  # copied between two movements of the progress bar
+_MOST_ROWS = 512  # copied between two movements of the progress bar
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,17 @@ class StoredImages:
 
 
 def copy_images(images: StoredImages, target: LaidOut, progress: Progress) -> None:
-    """Copies image i to the room of row i of `target`, for all of them."""
-    for first, last in images.runs():
-        handle, extents = images.files[images.file[first]]
-        start, stop = int(images.starts[first]), int(images.starts[last - 1] + images.lengths[last - 1])
-        copy_pieces(handle, extents.pieces(start, stop), target.handle, target.room(first, last))
-        progress.advance(last - first)
+    """Copies image i to the room of row i of `target`, for all of them.
+
+    What is copied goes to the disk meanwhile: waiting for that at the end took a third as long again.
+    """
+    with ThreadPoolExecutor(1, "facet-sync") as pool:
+        synced = pool.submit(os.fsync, target.handle)
+        for first, last in images.runs():
+            handle, extents = images.files[images.file[first]]
+            start, stop = int(images.starts[first]), int(images.starts[last - 1] + images.lengths[last - 1])
+            copy_pieces(handle, extents.pieces(start, stop), target.handle, target.room(first, last))
+            progress.advance(last - first)
+            synced.result()  # the system tells of an error once
+            synced = pool.submit(os.fsync, target.handle)
+        synced.result()
