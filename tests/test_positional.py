@@ -40,7 +40,8 @@ def test_a_view_is_the_bytes_there_and_ends_with_the_file(data, offset, length):
 
 @given(places=st.lists(st.integers(0, SIZE - 90), min_size=1, max_size=20), length=st.integers(1, 90))
 def test_gathered_rows_are_the_bytes_at_their_offsets(data, places, length):
-    out = data.gather(np.array(places, np.int64), length)
+    out = np.zeros((len(places), length), np.uint8)
+    data.gather(np.array(places, np.int64), out)
     assert [row.tobytes() for row in out] == [CONTENT[place : place + length] for place in places]
 
 
@@ -48,8 +49,8 @@ def test_neighbours_are_read_by_one_call(path, monkeypatch):
     calls = []
     plain = os.preadv
     monkeypatch.setattr(os, "preadv", lambda *call: calls.append(call[2]) or plain(*call))
-    data = PositionalBytes(path)
-    out = data.gather(np.array([700, 800, 900, 200, 300]), 100)
+    data, out = PositionalBytes(path), np.empty((5, 100), np.uint8)
+    data.gather(np.array([700, 800, 900, 200, 300]), out)
     data.close()
     assert calls == [700, 200]
     assert out.tobytes() == CONTENT[700:1000] + CONTENT[200:400]
@@ -63,7 +64,9 @@ def test_many_threads_read_right_with_whatever_calls_there_are(path, monkeypatch
 
     def gathered(seed: int) -> bool:
         places = np.random.default_rng(seed).integers(0, SIZE - 70, 30)
-        return data.gather(places, 70).tobytes() == b"".join(CONTENT[place : place + 70] for place in places)
+        out = np.empty((30, 70), np.uint8)
+        data.gather(places, out)
+        return out.tobytes() == b"".join(CONTENT[place : place + 70] for place in places)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(gathered, range(200)))
@@ -76,7 +79,7 @@ def test_a_file_that_ends_before_a_row_says_so(data, monkeypatch, missing):
         monkeypatch.delattr(os, missing)
     for place in (SIZE - 99, SIZE, 2 * SIZE):
         with pytest.raises(EOFError):
-            data.gather(np.array([0, place]), 100)
+            data.gather(np.array([0, place]), np.empty((2, 100), np.uint8))
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -131,11 +134,12 @@ def test_a_file_that_is_closed_while_threads_copy_from_it_is_kept_for_them(tmp_p
     file.write_bytes(CONTENT * 2000)
     places = np.arange(300) * 65_000
     for _ in range(5):
-        data = open_bytes(file)
+        data, outs = open_bytes(file), [np.empty((300, 60_000), np.uint8) for _ in range(2)]
         with ThreadPoolExecutor(2) as pool:
-            copies = [pool.submit(data.gather, places, 60_000) for _ in range(2)]
+            copies = [pool.submit(data.gather, places, out) for out in outs]
             time.sleep(0.001)
             data.close()
-        for copy in copies:
+        for copy, out in zip(copies, outs, strict=True):
             with suppress(ValueError):  # it was closed before the copy began
-                assert copy.result()[7].tobytes() == (CONTENT * 60)[7 * 65_000 : 7 * 65_000 + 60_000]
+                copy.result()
+                assert out[7].tobytes() == (CONTENT * 60)[7 * 65_000 : 7 * 65_000 + 60_000]

@@ -1,5 +1,7 @@
 """The one function that brings an image to a size: packer, reader, trainer and predict all call it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ Size = tuple[int, int]
 
 #: How an image of another shape fits: squeezed, cut at the longer sides, or framed in black.
 FITS = ("stretch", "crop", "pad")
+
+_LEAST_RATIO = 4  # of the sides, for the first reduction: at least twice the result remains
 
 
 def parse_size(text: str) -> Size:
@@ -43,7 +47,14 @@ def reduction(stored: Size, size: Size, how: str = "stretch") -> int:
     """
     ratios = stored[0] // size[0], stored[1] // size[1]
     ratio = max(ratios) if how == "pad" else min(ratios)
-    return 8 if ratio >= 16 else 4 if ratio >= 8 else 2 if ratio >= 4 else 1
+    return 8 if ratio >= 16 else 4 if ratio >= 8 else 2 if ratio >= _LEAST_RATIO else 1
+
+
+def in_full(stored: NDArray[np.integer[Any]], size: Size, how: str) -> NDArray[np.bool_]:
+    """Says for which of the images with sides `stored`, integers (n, 2), `reduction` is 1; bool (n,)."""
+    ratios = stored // np.array(size)
+    ratio = ratios.max(axis=1) if how == "pad" else ratios.min(axis=1)
+    return np.asarray(ratio < _LEAST_RATIO)
 
 
 def fit(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError
 from hdf5_helper.reading.arguments import check_reading
+from hdf5_helper.reading.batch_memory import BatchMemory
 from hdf5_helper.reading.packed_index import PackedIndex
 from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
 from hdf5_helper.reading.threads import Threads
@@ -63,7 +64,7 @@ class HDF5Reader(PackedIndex):
             RawImages(self._file, verifier) if raw else EncodedImages(self._file, verifier, self.fit)
         )
         self.workers = workers or available_cores()
-        self._threads = Threads(self.workers)
+        self._threads, self._memory = Threads(self.workers), BatchMemory()
 
     def _choose_size(self, asked: Size | None) -> Size | None:
         if self.storage == "raw":
@@ -107,9 +108,9 @@ class HDF5Reader(PackedIndex):
         rows = self._checked(indices)
         if self.image_size is None:
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
-        if not len(rows):
-            return np.empty((0, *self.image_size, 3), np.uint8)
-        images = self._images.read(rows, self.image_size, partial(self._threads.together, count=threads))
+        images = self._memory.take((len(rows), *self.image_size, 3))
+        if len(rows):
+            self._images.read(rows, images, partial(self._threads.together, count=threads))
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
             return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return images

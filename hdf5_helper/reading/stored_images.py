@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.images.decode import decode_to
+from hdf5_helper.images.fit import Size, fit, in_full
 from hdf5_helper.images.jpeg import decode_exactly
 from hdf5_helper.images.memory import pixel_memory
 from hdf5_helper.reading.threads import Together
@@ -32,7 +33,7 @@ _IN_PIECES = -1  # in place of a file offset: the image crosses chunks
 class _Batch(NamedTuple):
     """What is to be decoded, column by column: `places` are file offsets, or `_IN_PIECES`.
 
-    `exact` are the images that come out as they are stored: upright, and of the batch's size.
+    `wholes` are (height, width) of images that are decoded as they are stored, upright and in full; None of others.
     """
 
     rows: list[int]
@@ -40,18 +41,18 @@ class _Batch(NamedTuple):
     lengths: list[int]
     orientations: list[int]
     unchecked: list[bool]
-    exact: list[bool]
+    wholes: list[Size | None]
 
 
 class StoredImages(Protocol):
     """The images of one file."""
 
-    def read(self, rows: Rows, size: tuple[int, int], together: Together, /) -> Pixels:
-        """Gives images uint8 (b, H, W, 3).
+    def read(self, rows: Rows, out: Pixels, together: Together, /) -> None:
+        """Fills `out` with images.
 
         Args:
             rows: int64 (b,), at least one, all in the file.
-            size: (H, W).
+            out: uint8 (b, H, W, 3), C-contiguous.
             together: lends threads.
 
         Raises:
@@ -116,17 +117,16 @@ class RawImages:
         dset = file.structure.dsets[names.IMAGES]
         self._extents, self._row_bytes = dset.extents, dset.nbytes // dset.shape[0]
 
-    def read(self, rows: Rows, size: tuple[int, int], _together: Together, /) -> Pixels:
+    def read(self, rows: Rows, out: Pixels, _together: Together, /) -> None:
         """See StoredImages: on the caller's thread, since two copy two batches faster than two halves of one."""
         places, _within = _places(self._extents, rows * self._row_bytes)  # chunks hold whole rows
         try:
-            images = self._data.gather(places, self._row_bytes)
+            self._data.gather(places, out.reshape(len(rows), self._row_bytes))
         except EOFError:
             last = int(rows[places.argmax()])
             raise FacetError(self._verifier.sentence(last, "the file ends before it")) from None
         for place in np.flatnonzero(self._verifier.unchecked(rows)).tolist():
-            self._verifier.check(int(rows[place]), images[place].data)
-        return images.reshape(len(rows), *size, 3)
+            self._verifier.check(int(rows[place]), out[place].data)
 
     def stored(self, rows: Rows) -> Iterator[Buffer]:
         """See StoredImages: pixels."""
@@ -156,17 +156,19 @@ class EncodedImages:
         sides = (file.structure.column(name, file.data) for name in (names.ENCODED_HEIGHT, names.ENCODED_WIDTH))
         self._sizes = np.stack([*sides], 1)
 
-    def read(self, rows: Rows, size: tuple[int, int], together: Together, /) -> Pixels:
+    def read(self, rows: Rows, out: Pixels, together: Together, /) -> None:
         """See StoredImages: each thread takes the next image when it is done with one, since they differ in size."""
-        out = pixel_memory((len(rows), *size, 3))
-        together(partial(self._decode, iter(range(len(rows))), self._batch(rows, size), out))
-        return out
+        together(partial(self._decode, iter(range(len(rows))), self._batch(rows, (out.shape[1], out.shape[2])), out))
 
-    def _batch(self, rows: Rows, size: tuple[int, ...]) -> _Batch:
+    def _batch(self, rows: Rows, size: Size) -> _Batch:
         orientations = self._orientations[rows]
-        exact = (orientations == 1) & (self._sizes[rows] == size).all(axis=1)
-        columns = (rows, *self._found(rows), orientations, self._verifier.unchecked(rows), exact)
-        return _Batch(*(column.tolist() for column in columns))
+        sizes = self._sizes[rows]
+        as_stored = (orientations == 1) & in_full(sizes, size, self._how)
+        places, lengths = self._found(rows)
+        unchecked = self._verifier.unchecked(rows)
+        wholes = [(h, w) if yes else None for (h, w), yes in zip(sizes.tolist(), as_stored.tolist(), strict=True)]
+        columns = rows.tolist(), places.tolist(), lengths.tolist(), orientations.tolist(), unchecked.tolist()
+        return _Batch(*columns, wholes)
 
     def _found(self, rows: Rows) -> tuple[Rows, Rows]:
         """Gives places (see _Batch) and lengths."""
@@ -177,15 +179,24 @@ class EncodedImages:
 
     def _decode(self, turns: Iterator[int], batch: _Batch, out: Pixels) -> None:
         # what each image costs under Python's lock holds up the other threads, so this loop looks nothing up twice
-        rows, places, lengths, orientations, unchecked, exact = batch
-        view, check, how, size, targets = self._data.view, self._verifier.check, self._how, out.shape[1:3], list(out)
+        rows, places, lengths, orientations, unchecked, wholes = batch
+        view, check, how, targets = self._data.view, self._verifier.check, self._how, list(out)
+        size = (out.shape[1], out.shape[2])
+        pixels = pixel_memory((0, 0, 3))
         for turn in turns:
             place = places[turn]
             data = view(place, lengths[turn]) if place != _IN_PIECES else self._joined(rows[turn])
             if unchecked[turn]:
                 check(rows[turn], data)
-            if exact[turn] and decode_exactly(data, targets[turn]):
+            whole = wholes[turn]
+            if whole == size and decode_exactly(data, targets[turn]):
                 continue
+            if whole is not None:
+                if pixels.shape[:2] != whole:
+                    pixels = pixel_memory((*whole, 3))
+                if decode_exactly(data, pixels):
+                    fit(pixels, size, how, out=targets[turn])
+                    continue
             try:
                 decode_to(data, size, how, orientations[turn], out=targets[turn])
             except FacetError as reason:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +38,8 @@ class FileBytes(Protocol):
     def view(self, offset: int, length: int) -> Buffer:
         """Gives `length` bytes from `offset`; fewer at the end of the file."""
 
-    def gather(self, offsets: Offsets, length: int) -> UInt8Array:
-        """Gives a copy of the `length` bytes from each offset, at least one, uint8 (n, length), made without the GIL.
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
+        """Copies the bytes from each offset, at least one, into a row of `out`, uint8 (n, bytes), without the GIL.
 
         Raises:
             EOFError: the file ends before them.
@@ -64,14 +65,15 @@ class MappedBytes:
         """Gives a view of the map."""
         return self._view[offset : offset + length]
 
-    def gather(self, offsets: Offsets, length: int) -> UInt8Array:
-        """Copies from the map, all rows in one call of NumPy: a call for each would take the GIL for each."""
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
+        """Copies from the map, all rows in one call of OpenCV: a call for each would take the GIL for each."""
+        length = out.shape[1]
         if int(offsets.max()) + length > self.size:
             raise EOFError
         whole = np.frombuffer(self._view, np.uint8)  # keeps the map for as long as it is copied from
         # every run of `length` bytes as one row: nothing is copied for it
         runs: UInt8Array = np.ndarray((self.size - length + 1, length), np.uint8, whole, 0, (1, 1))
-        return runs[offsets]
+        cv2.vconcat([runs[offset : offset + 1] for offset in offsets.tolist()], out)
 
     def ahead(self, offset: int, length: int) -> None:
         """Advises the kernel."""
@@ -99,13 +101,12 @@ class PositionalBytes:
         """Reads a copy."""
         return read_pieces(self._file.fileno(), [(offset, length)])
 
-    def gather(self, offsets: Offsets, length: int) -> UInt8Array:
+    def gather(self, offsets: Offsets, out: UInt8Array) -> None:
         """Reads straight into the rows, neighbours in the file by one call."""
-        out, first = np.empty((len(offsets), length), np.uint8), 0
-        for stop in (*(np.flatnonzero(np.diff(offsets) != length) + 1).tolist(), len(offsets)):
+        first = 0
+        for stop in (*(np.flatnonzero(np.diff(offsets) != out.shape[1]) + 1).tolist(), len(offsets)):
             self._read_into(out[first:stop].reshape(-1).data, int(offsets[first]))
             first = stop
-        return out
 
     def _read_into(self, buffer: memoryview, offset: int) -> None:
         done = 0
