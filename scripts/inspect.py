@@ -41,9 +41,9 @@ def command(*, file: Path, grid: Path | None, duplicates: bool, pairs: Path | No
         with HDF5Reader(file) as reader:
             values = summarize(reader)
             if duplicates or pairs is not None:
-                from hdf5_helper.inspecting.leaks import name_leaks, pairs_path
+                from hdf5_helper.inspecting.leaks import name_leaks
 
-                name_leaks(reader, values, pairs or pairs_path(file), console)
+                name_leaks(reader, values, pairs, console)
         if grid is not None:
             from hdf5_helper.inspecting.grid import write_grid
 

@@ -78,3 +78,12 @@ def test_threads_never_share_memory():
 
 def test_an_empty_batch_is_an_empty_array():
     assert BatchMemory().take((0, 5, 5, 3)).shape == (0, 5, 5, 3)
+
+
+def test_what_is_given_back_after_closing_is_let_go():
+    memory = BatchMemory()
+    held, _dropped = memory.take((300,)), memory.take((300,)).sum()
+    memory.close()
+    assert memory._free == []
+    del held
+    assert memory._free == []

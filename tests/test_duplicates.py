@@ -166,6 +166,30 @@ def test_a_picture_that_cannot_be_is_refused_before_any_image_is_read(name, sent
     assert watcher.stages == []
 
 
+def test_a_picture_that_nobody_named_and_that_cannot_be_written_is_left_out_and_the_pairs_are_named(facet, tmp_path):
+    file = planted(tmp_path)
+    taken = tmp_path / "f.h5.duplicates.png"
+    taken.mkdir()
+    answer = facet("inspect", file, "--duplicates")
+    lines = answer.stdout.splitlines()
+    assert (answer.code, answer.stderr) == (0, "")
+    assert "2 near-duplicate pairs across splits" in lines
+    assert lines[-2] == (
+        f"{taken}: cannot be written, so the picture of 3 pairs across splits is left out;"
+        " --pairs PAIRS.png draws it elsewhere"
+    )
+    assert list(taken.iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_written_is_no_word_where_there_is_nothing_to_draw(facet, tmp_path):
+    rows = [{"path": f"{n}.png", "age": n, "split": split} for n, split in enumerate(["train", "test"])]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "f.h5")
+    (tmp_path / "f.h5.duplicates.png").mkdir()
+    answer = facet("inspect", "f.h5", "--duplicates", cwd=tmp_path)
+    assert (answer.code, answer.stderr) == (0, "")
+    assert "duplicates.png" not in answer.stdout
+
+
 def crowd(folder, count, draw):
     """A raw file of `count` pictures of 16×16, every second one in test; `draw` gives the grey pixels of each."""
     rows = [{"path": f"{n}.png", "age": n % 90, "split": ("train", "test")[n % 2]} for n in range(count)]
@@ -248,7 +272,7 @@ def test_what_was_left_out_is_said(tmp_path, monkeypatch):
     assert (len(near["pairs"]), near["pairs_left_out"], near["images_left_out"]) == (3, 1, 8)
     lines = sentences(values)
     assert "4 near-duplicate pairs across splits" in lines
-    assert "the likest 3 of the near-duplicate pairs are listed" in lines
+    assert "the likest 3 of the near-duplicate pairs are in --json" in lines
     assert "8 images were not compared: too many others look the same" in lines
 
 

@@ -1,3 +1,4 @@
+import json
 import pickle
 import re
 import subprocess
@@ -319,3 +320,8 @@ def test_importing_the_package_brings_no_tensorflow_and_no_opencv():
     code = f"import sys; from hdf5_helper import {names}; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_state_is_plain_integers_whatever_the_seed_was_given_as(file):
+    with HDF5Generator(file, batch_size=np.int64(8), seed=np.int64(3)) as generator:
+        assert json.loads(json.dumps(generator.state())) == {"seed": 3, "epoch": 1, "step": 0}

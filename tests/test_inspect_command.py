@@ -116,6 +116,17 @@ def test_columns_are_as_wide_as_their_widest_cell_whatever_classes_are_called(pa
     assert len({cell_len(line[: line.index("12,")]) for line in table if "12," in line}) == 1
 
 
+def test_cells_of_wide_letters_end_where_their_columns_end(packed):
+    with HDF5Reader(packed("agegender")) as reader:
+        values = summarize(reader)
+    values["splits"] = {"日本語の属性" + name: found for name, found in values["splits"].items()}
+    head, *rows = [line for line in sentences(values) if line.startswith((" ", "examples", "gender"))]
+    ends = {cell_len(line[: line.rindex(line.split()[-2]) + len(line.split()[-2])]) for line in (head, *rows)}
+    assert "日本語の属性train" in head
+    assert len(ends) == 1
+    assert {cell_len(head)} == {cell_len(row) for row in rows}
+
+
 def test_what_is_no_packed_file_is_one_sentence(facet, tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5 here")
     for name in ("text.h5", "missing.h5"):

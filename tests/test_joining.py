@@ -8,7 +8,7 @@ from trees import agegender_paths, left_in, manifest, plant
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.joining import joined, own_names
-from hdf5_helper.packing.packer import PackOptions, pack
+from hdf5_helper.packing.packer import PackOptions, pack, write_pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
 from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.sources.records import Listing, Record
@@ -139,3 +139,13 @@ def test_two_packed_parts_of_one_collection_that_keep_their_sides_say_who_is_on_
 def test_a_fold_of_sources_without_folds_is_refused(sources, tmp_path):
     with pytest.raises(FacetError, match=r"--fold 1: layout agegender and afad has no folds here, expected no --fold"):
         pack(sources, tmp_path / "both.h5", PackOptions(fold=1))
+
+
+def test_persons_of_one_collection_stay_the_same_when_a_file_of_several_parts_is_merged_again(tmp_path):
+    parts = [plant(tmp_path / name, [path for path in AFAD if path.endswith(f"-{name}.jpg")]) for name in "01"]
+    pack(parts, tmp_path / "both.h5")
+    pack(parts[:1], tmp_path / "first.h5")
+    with repack_plan([tmp_path / "both.h5", tmp_path / "first.h5"], tmp_path / "all.h5", RepackOptions()) as plan:
+        write_pack(plan)
+    with HDF5Reader(tmp_path / "both.h5") as both, HDF5Reader(tmp_path / "all.h5") as everything:
+        assert everything.subject_names == both.subject_names

@@ -186,7 +186,8 @@ def test_a_tree_that_changed_while_its_pack_was_interrupted_is_not_mixed_with_wh
     change(tree / PATHS[0])
     again = facet("pack", tree, target)
     assert (again.code, again.stderr) == (1, (
-        f"facet: {target}: an interrupted pack of it was begun with images or labels that have changed since;"
+        f"facet: {target}: an interrupted pack of it was begun with images or labels that have changed since,"
+        " or by another version of Facet;"
         " expected the same as then, or --overwrite to begin anew\n"
     ))  # fmt: skip
     assert left_in(out) == LEFT

@@ -263,7 +263,7 @@ def test_its_own_memory_is_small_and_the_same_in_every_epoch(packed, storage):
     used = [float(line) for line in done.stdout.split()]
     assert len(used) == 10
     assert max(used) <= 128
-    assert max(used[1:]) - used[1] <= 4  # MB; one batch
+    assert max(used[1:]) - used[1] <= 9  # MB; two batches: how many live at once depends on the threads
 
 
 def test_stored_bytes_are_the_trees_files_or_the_pixels(file, tree):

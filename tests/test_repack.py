@@ -6,9 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from trees import agegender_paths, left_in, manifest, plant, write
+from trees import agegender_paths, encoded, left_in, manifest, plant, write
 
 from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.executors import WorkersLostError
+from hdf5_helper.packing.leftovers import held_journal, refuse_other
 from hdf5_helper.packing.packed_origin import list_packed
 from hdf5_helper.packing.packer import PackOptions, PackReport, pack, write_pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
@@ -212,6 +214,31 @@ def test_an_interrupted_repack_says_whether_it_goes_on(faces, tmp_path, options,
     assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}/{sentence}"
 
 
+@pytest.mark.parametrize(
+    ("options", "then"),
+    [({}, "begins anew"), ({"storage": "raw"}, "goes on where it stopped")],
+    ids=["copied", "decoded"],
+)
+def test_a_repack_that_lost_its_workers_says_whether_it_goes_on(faces, tmp_path, options, then):
+    given = RepackOptions(**options)
+    with (
+        repack_plan([faces], tmp_path / "b.h5", given) as plan,
+        pytest.raises(FacetError, match=f"the cluster is gone; the same command {then}$"),
+        held_journal(plan),
+    ):
+        raise WorkersLostError("the cluster is gone")
+
+
+def test_an_interrupted_pack_that_differs_in_no_option_may_be_of_another_version(tmp_path):
+    was, now = ({"options": {"seed": 0}, "survey": digest} for digest in ("12", "34"))
+    with pytest.raises(FacetError) as error:
+        refuse_other(tmp_path / "b.h5", now, was)
+    assert str(error.value) == (
+        f"{tmp_path / 'b.h5'}: an interrupted pack of it was begun with images or labels that have changed since,"
+        " or by another version of Facet; expected the same as then, or --overwrite to begin anew"
+    )
+
+
 def test_pixels_keep_the_fit_that_made_them(faces, tmp_path):
     repack([faces], tmp_path / "raw.h5", storage="raw", image_size=(24, 20), fit="crop")
     with pytest.raises(FacetError, match="--fit pad: pixels were brought to size by crop already, expected no --fit"):
@@ -262,16 +289,25 @@ def test_a_class_that_is_called_unknown_is_taken_for_itself(tmp_path):
     assert records["0.png"].labels == {"kind": "unknown"}
 
 
-def test_gender_and_age_may_be_added_where_there_were_none(table, tmp_path):
-    records, _said = fixed(table, tmp_path, b"path,gender\n3.png,f\n")
-    assert records["3.png"].labels["gender"] == 1
-    assert "gender" not in records["4.png"].labels
+def test_gender_age_and_age_group_may_be_added_where_there_were_none(tmp_path):
+    rows = [{"path": f"{number}.png", "mood": ["zany", "calm"][number % 2]} for number in range(9)]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "a.h5")
+    records, _said = fixed(tmp_path / "a.h5", tmp_path, b"path,gender,age,age_group\n3.png,f,30,\n4.png,,,25-32\n")
+    assert records["3.png"].labels == {"mood": "calm", "gender": 1, "age": 30.0, "age_group": 4}
+    assert records["4.png"].labels == {"mood": "zany", "age_group": 4}
+    assert records["5.png"].labels == {"mood": "calm"}
 
 
 def test_what_was_corrected_is_counted(table, tmp_path):
     text = b"path,age,race\n3.png,11,\n4.png,14,a\n5.png,15,b\n20.png,9,\n"
     _records, said = fixed(table, tmp_path, text, where="age < 30")
     assert f"{tmp_path / 'fixes.csv'}: 2 examples corrected, 1 had these labels already, 1 not kept" in said
+
+
+def test_a_fix_of_empty_values_alone_is_not_counted(table, tmp_path):
+    text = b"path,age,race\n3.png,11,\n6.png,,\n9.png,,\n25.png,,\n"
+    _records, said = fixed(table, tmp_path, text, where="age < 30")
+    assert f"{tmp_path / 'fixes.csv'}: 1 example corrected" in said
 
 
 @pytest.mark.parametrize(
@@ -322,3 +358,21 @@ def test_a_fix_of_a_path_that_is_in_two_files_is_refused(faces, table, tmp_path)
     repack([table], tmp_path / "copy.h5")
     with pytest.raises(FacetError, match=r"the path '3.png' is in several of the files, expected each by itself"):
         repack([table, tmp_path / "copy.h5"], tmp_path / "b.h5", labels=tmp_path / "fixes.csv")
+
+
+def test_tall_and_narrow_noise_has_room_as_png(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (6000, 3, 3), dtype=np.uint8)
+    tree = manifest(tmp_path / "t", [{"path": f"{n}.png", "age": n} for n in range(3)])
+    for number in range(3):
+        write(tree, f"{number}.png", encoded(image, ".png"))
+    pack([tree], tmp_path / "raw.h5", PackOptions(storage="raw", image_size=(6000, 3)))
+    repack([tmp_path / "raw.h5"], tmp_path / "png.h5", storage="encoded")
+    with HDF5Reader(tmp_path / "png.h5") as png:
+        np.testing.assert_array_equal(png.read([0])[0], image)
+
+
+def test_a_file_in_another_order_is_not_synchronized_image_by_image(faces, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr("hdf5_helper.packing.relayout.os.fsync", calls.append)
+    repack([faces], tmp_path / "b.h5", seed=9, split="0.5,0.25,0.25")
+    assert len(calls) <= 4

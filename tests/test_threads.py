@@ -1,5 +1,6 @@
 """Threads that read: one task by several, results ahead of their use; and both in a fork."""
 
+import itertools
 import os
 import threading
 import time
@@ -83,4 +84,31 @@ def test_the_error_of_any_thread_is_raised_when_all_are_done():
     with pytest.raises(ValueError, match="3"):
         threads.together(task)
     assert sorted(done) == [turn for turn in range(20) if turn != 3]
+    threads.close()
+
+
+def test_a_fork_makes_nothing_ahead_that_nobody_takes():
+    made: list[int] = []
+    numbers = ahead(lambda n: made.append(n) or n, itertools.count(), threads=2)
+    next(numbers)
+    child = os.fork()
+    if not child:
+        made.clear()
+        taken = [next(numbers) for _ in range(20)]
+        time.sleep(0.05)
+        os._exit(0 if taken == made == [*range(1, 21)] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    numbers.close()
+
+
+def test_whoever_is_done_does_not_wait_for_helpers_that_have_not_begun():
+    threads, release = Threads(2), threading.Event()
+    busy = [threading.Thread(target=threads.together, args=(release.wait,)) for _ in range(2)]
+    for thread in busy:
+        thread.start()
+    time.sleep(0.05)
+    threads.together(lambda: None)  # every thread of the pool waits
+    release.set()
+    for thread in busy:
+        thread.join()
     threads.close()

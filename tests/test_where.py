@@ -50,6 +50,11 @@ CONDITIONS = {
     "race in (x, 'y') or subject == bob": lambda row: row["race"] in ("x", "y") or row["subject"] == "bob",
     "race not in [x]": lambda row: row["race"] != "x",
     "path == '3.png'": lambda row: row["path"] == "3.png",
+    "race in (x)": lambda row: row["race"] == "x",
+    "race in ('x') and subject not in (bob)": lambda row: row["race"] == "x" and row["subject"] != "bob",
+    "age in (12)": lambda row: row["age"] == 12,
+    "gender != Unknown": lambda row: row["gender"] != "",
+    "age == UNKNOWN or race not in (Unknown)": lambda row: row["age"] == "" or row["race"] != "",
     "age_group == '25-32'": lambda row: row["age"] != "" and 25 <= row["age"] < 33,
 }
 
@@ -72,7 +77,9 @@ def test_splits_are_words(reader):
         ("age > female", "age is compared with 'female', and not with a number"),
         ("gender > 3", "gender is compared with 3, and not with a name"),
         ("age is 3", "age is compared in a way that is not known"),
-        ("age in 3", "3 is no list in brackets"),
+        ("age in ()", "() is no list of values in brackets"),
+        ("age in min(3)", "min(3) is no list of values in brackets"),
+        ("age in (not 3)", "not 3 is no number and no name"),
         ("__import__('os').system('true') == 0", "is no column, expected one of"),
         ("age > (lambda: 3)()", "is no condition"),
         ("age > min(3)", "min(3) is no number and no name"),
@@ -150,3 +157,26 @@ def test_a_class_that_is_called_unknown_is_a_class(tmp_path):
     with HDF5Reader(tmp_path / "a.h5") as named:
         assert len(met(named, "kind == unknown")) == 3
         assert len(met(named, "kind != unknown")) == 6
+
+
+def test_a_class_that_is_called_unknown_in_capitals_is_told_from_the_unknown(tmp_path):
+    rows = [{"path": f"{number}.png", "kind": ["cat", "Unknown", ""][number % 3], "age": 20} for number in range(9)]
+    pack([manifest(tmp_path / "tree", rows)], tmp_path / "a.h5")
+    with HDF5Reader(tmp_path / "a.h5") as named:
+        assert met(named, "kind == Unknown") == {"1.png", "4.png", "7.png"}
+        assert met(named, "kind == unknown") == {"2.png", "5.png", "8.png"}
+
+
+@pytest.mark.parametrize("digits", [40, 309, 4000, 5000])
+@pytest.mark.parametrize("column", ["age", "fold"])
+def test_a_number_of_any_length_is_compared_or_refused_in_one_sentence(reader, column, digits):
+    number = "1" + "0" * digits
+    with contextlib.suppress(FacetError):
+        assert met(reader, f"{column} < {number}") == met(reader, f"{column} != unknown")
+    with contextlib.suppress(FacetError):
+        assert met(reader, f"{column} < -{number}") == set()
+
+
+def test_a_number_that_is_too_large_for_an_age_is_refused_as_that(reader):
+    with pytest.raises(FacetError, match="has a number that is too large, expected one such as age >= 16"):
+        matching(reader, "age < 1" + "0" * 309)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hdf5_helper.errors import FacetError
 from hdf5_helper.inspecting.grid import check_picture, write_pairs
 from hdf5_helper.inspecting.near_duplicates import DISTANCE, LEAST_LIKENESS, find_near_duplicates
 from hdf5_helper.inspecting.sides import identical_rows, leaking_subjects
@@ -22,7 +23,7 @@ def pairs_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.duplicates.png")
 
 
-def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Progress) -> None:
+def name_leaks(index: PackedIndex, values: Values, picture: Path | None, progress: Progress) -> None:
     """Adds to the values of `summarize` what is on two sides, and draws the pairs; the file stays as it is.
 
     - `subjects.names_in_several_splits`: the persons.
@@ -30,18 +31,21 @@ def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Prog
     - `near_duplicates`: `distance` and `likeness` (the limits), and `pairs` across splits, the likest first, each with
       `examples` (two of `path` and `split`), `distance`, `likeness`; `pairs_left_out` and `images_left_out`, as in
       `NearDuplicates`.
-    - `pairs_picture`: its `path` and the number of `pairs` in it, byte-identical ones first; None where there are none.
+    - `pairs_picture`: its `path` and the number of `pairs` in it, byte-identical ones first; None if not drawn.
+    - `pairs_not_drawn`: the same of a picture that was left out, since its name was not chosen and cannot be written;
+      else None.
 
     Args:
         index: of an open file.
         values: what `summarize` gave.
-        picture: the PNG file to draw into.
+        picture: the PNG file to draw into; None draws into `pairs_path`, if that can be written.
         progress: watches.
 
     Raises:
         FacetError: `picture` is no `.png` name or cannot be written, or an image is damaged.
     """
-    check_picture(picture, "--pairs")
+    if picture is not None:
+        check_picture(picture, "--pairs")
     splits = [SPLIT_NAMES[number] for number in index.split_numbers.tolist()]
 
     def example(row: int) -> Values:
@@ -63,9 +67,27 @@ def name_leaks(index: PackedIndex, values: Values, picture: Path, progress: Prog
         "images_left_out": near.images_left_out,
     }
     shown = [*_across_splits(splits, identical), *(pair.rows for pair in near.pairs)][:_MOST_SHOWN]
-    if shown:
-        write_pairs(index.path, picture, shown)
-    values["pairs_picture"] = {"path": str(picture), "pairs": len(shown)} if shown else None
+    values["pairs_picture"], values["pairs_not_drawn"] = _drawn(index.path, picture, shown)
+
+
+def _drawn(file: Path, picture: Path | None, shown: Sequence[tuple[int, int]]) -> tuple[Values | None, Values | None]:
+    """Draws pairs; gives what was drawn, and what was not."""
+    if not shown:
+        return None, None
+    target = picture or pairs_path(file)
+    told = {"path": str(target), "pairs": len(shown)}
+    if picture is None and not _can_be_written(target):
+        return None, told
+    write_pairs(file, target, shown)
+    return told, None
+
+
+def _can_be_written(picture: Path) -> bool:
+    try:
+        check_picture(picture, "--pairs")
+    except FacetError:
+        return False
+    return True
 
 
 def _across_splits(splits: Sequence[str], identical: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

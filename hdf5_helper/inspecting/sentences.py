@@ -63,11 +63,15 @@ def _table(values: Values) -> list[str]:
         rows += [(f"group {group}: … {more:,} more", [])] if more else []
     name_width = max(24, *(_columns(name) + 2 for name, _cells in rows))
     width = max(14, *(_columns(cell) + 2 for _name, cells in rows for cell in cells))
-    return [(_left(name, name_width) + "".join(f"{cell:>{width}}" for cell in cells)).rstrip() for name, cells in rows]
+    return [(_left(name, name_width) + "".join(_right(cell, width) for cell in cells)).rstrip() for name, cells in rows]
 
 
 def _left(text: str, columns: int) -> str:
     return text + " " * (columns - _columns(text))
+
+
+def _right(text: str, columns: int) -> str:
+    return " " * (columns - _columns(text)) + text
 
 
 def _columns(text: str) -> int:
@@ -159,7 +163,7 @@ def _near(found: Values | None) -> list[str]:
     count, left_out = len(pairs) + found["pairs_left_out"], found["images_left_out"]
     lines = [f"{count_text(count, 'near-duplicate pair')} across splits", *_some(pairs)]
     if found["pairs_left_out"]:
-        lines.append(f"the likest {len(pairs):,} of the near-duplicate pairs are listed")
+        lines.append(f"the likest {len(pairs):,} of the near-duplicate pairs are in --json")
     if left_out:
         verb = "was" if left_out == 1 else "were"
         lines.append(f"{count_text(left_out, 'image')} {verb} not compared: too many others look the same")
@@ -176,8 +180,14 @@ def _some(texts: Sequence[str]) -> list[str]:
 
 
 def _pictures(values: Values) -> list[str]:
-    grid, pairs = values.get("grid"), values.get("pairs_picture")
+    grid, pairs, not_drawn = (values.get(what) for what in ("grid", "pairs_picture", "pairs_not_drawn"))
     return [
         *([f"{grid['path']}: {count_text(grid['examples'], 'example')}"] if grid else []),
         *([f"{pairs['path']}: {count_text(pairs['pairs'], 'pair')} across splits"] if pairs else []),
+        *([_not_drawn(not_drawn)] if not_drawn else []),
     ]
+
+
+def _not_drawn(pairs: Values) -> str:
+    what = f"the picture of {count_text(pairs['pairs'], 'pair')} across splits"
+    return f"{pairs['path']}: cannot be written, so {what} is left out; --pairs PAIRS.png draws it elsewhere"

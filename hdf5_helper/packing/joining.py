@@ -8,10 +8,11 @@ from pathlib import Path
 from hdf5_helper.errors import FacetError
 from hdf5_helper.sources.records import Listing, Record
 
+#: The group that says from which source an example came.
+SOURCE_GROUP = "source"
+
 #: Layouts whose names for a person mean the same one in any tree.
 _GLOBAL_PERSONS = ("adience", "afad", "agegender", "celeba")
-
-_GROUP = "source"
 
 _REMEMBERED = 65536  # different ones at a time
 
@@ -53,12 +54,11 @@ def own_names(names: Sequence[str]) -> list[str]:
 
 
 def _part(listing: Listing, name: str) -> Listing:
-    merged = "+" in listing.layout  # a file of several sources, whose persons are told apart already
-    persons = None if merged else listing.layout if listing.layout in _GLOBAL_PERSONS else name
+    persons = None if listing.joined else listing.layout if listing.layout in _GLOBAL_PERSONS else name
 
     @functools.lru_cache(_REMEMBERED)  # records of the same groups share them, and those of a person the name
     def grouped(groups: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-        return {_GROUP: name, **dict(groups)}
+        return {SOURCE_GROUP: name, **dict(groups)}
 
     @functools.lru_cache(_REMEMBERED)
     def person(subject: str) -> str:

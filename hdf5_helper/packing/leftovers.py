@@ -15,6 +15,7 @@ import xxhash
 
 from hdf5_helper.atomic import beside
 from hdf5_helper.errors import FacetError
+from hdf5_helper.packing.copying import is_copied
 from hdf5_helper.packing.executors import WorkersLostError
 from hdf5_helper.packing.journal import Journal
 from hdf5_helper.packing.pack_plan import PackPlan
@@ -67,7 +68,7 @@ def refuse_other(target: Path, now: Mapping[str, Any], then: Mapping[str, Any]) 
         for name, value in now["options"].items()
         if was.get(name) != value
     ]
-    found = "; ".join(changed) or "images or labels that have changed since"
+    found = "; ".join(changed) or "images or labels that have changed since, or by another version of Facet"
     raise FacetError(
         f"{target}: an interrupted pack of it was begun with {found};"
         " expected the same as then, or --overwrite to begin anew"
@@ -123,7 +124,9 @@ def held_journal(plan: PackPlan) -> Iterator[Journal]:
         try:
             yield journal
         except WorkersLostError as error:
-            raise FacetError(f"{error}; the same command goes on where it stopped") from error
+            # copying is not noted
+            then = "begins anew" if is_copied(plan.survey, plan.options) else "goes on where it stopped"
+            raise FacetError(f"{error}; the same command {then}") from error
         except Exception:
             sweep(target, journal)
             raise

@@ -13,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from hdf5_helper.labels import UNKNOWN_CLASS, known, label_kind
+from hdf5_helper.packing.joining import SOURCE_GROUP
 from hdf5_helper.packing.origin import Row
 from hdf5_helper.reading.packed_index import PackedIndex
 from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
@@ -182,6 +183,7 @@ def list_packed(index: PackedIndex) -> Listing:
         split_name=str(index.attributes.get("split", "official")),
         attribute_names=index.class_names("attributes") if "attributes" in index.label_names else (),
         class_names=_numbered(index),
+        joined=SOURCE_GROUP in index.groups,
     )
 
 

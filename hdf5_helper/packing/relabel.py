@@ -32,6 +32,11 @@ class Fix:
     groups: Mapping[str, str | None]
     roles: Mapping[str, str | None]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is corrected."""
+        return not (self.labels or self.groups or self.roles)
+
 
 @dataclass(frozen=True)
 class _Target:
@@ -104,7 +109,7 @@ def _targets(file: Path, header: Sequence[str], indices: Sequence[PackedIndex]) 
 
 
 def _possible(indices: Sequence[PackedIndex]) -> dict[str, _Target]:
-    """Gives all that can be corrected: what the files have, gender and age."""
+    """Gives all that can be corrected: what the files have, persons, gender, age and age group."""
 
     def named(kind: str, name: str) -> frozenset[str]:
         found: set[str] = set()
@@ -150,7 +155,11 @@ def _fix(row: Mapping[str, str], targets: Mapping[str, _Target]) -> Fix:
 
 
 def relabelled(listings: Sequence[Listing], fixes: Mapping[str, Fix], file: Path) -> list[Listing]:
-    """Gives listings with the corrected labels, and the sentence that says how many were corrected."""
+    """Gives listings with the corrected labels, and the sentence that says how many were corrected.
+
+    Fixes that correct nothing are not counted.
+    """
+    fixes = {path: fix for path, fix in fixes.items() if not fix.is_empty}
     changed = [_with_fixes(listing, fixes) for listing in listings]
     found = sum(record.path in fixes for listing in listings for record in listing.records)
     corrected = sum(listing.corrected for listing in changed)

@@ -14,6 +14,7 @@ from hdf5_helper.progress import Progress
 from hdf5_helper.storage.file_layout import Extents
 from hdf5_helper.storage.positional import copy_pieces
 
+_SYNCED = 32 << 20  # bytes that go to the disk at a time
 _MOST_ROWS = 512  # copied between two movements of the progress bar
 
 
@@ -47,6 +48,7 @@ def copy_images(images: StoredImages, target: LaidOut, progress: Progress) -> No
 
     What is copied goes to the disk meanwhile: waiting for that at the end took a third as long again.
     """
+    copied = 0
     with ThreadPoolExecutor(1, "facet-sync") as pool:
         synced = pool.submit(os.fsync, target.handle)
         for first, last in images.runs():
@@ -54,6 +56,8 @@ def copy_images(images: StoredImages, target: LaidOut, progress: Progress) -> No
             start, stop = int(images.starts[first]), int(images.starts[last - 1] + images.lengths[last - 1])
             copy_pieces(handle, extents.pieces(start, stop), target.handle, target.room(first, last))
             progress.advance(last - first)
-            synced.result()  # the system tells of an error once
-            synced = pool.submit(os.fsync, target.handle)
+            copied += stop - start
+            if copied >= _SYNCED:
+                synced.result()  # the system tells of an error once
+                synced, copied = pool.submit(os.fsync, target.handle), 0
         synced.result()

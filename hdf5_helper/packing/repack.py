@@ -196,7 +196,8 @@ def _rows(origin: PackedOrigin, number: int, storage: str) -> Iterator[Row]:
     """Gives the rows of one packed file, in the order of their paths."""
     lengths, checksums = origin.lengths, origin.index.checksums
     if storage == "encoded" and origin.index.storage == "raw":
-        lengths = lengths + lengths // 64 + 1024  # a PNG file of noise is that much longer than its pixels at most
+        # a PNG file of noise is that much longer than its pixels at most: a byte a row, and what deflate adds
+        lengths = lengths + lengths // 64 + 1024 + (origin.raw_size or (0, 0))[0]
     for record, place in sorted(zip(origin.listing.records, _numbers(origin), strict=True), key=_path_of):
         # the checksum stands in for the time of a file: what an interrupted repack goes on with must be the same
         yield Row(record, int(lengths[place]), int(checksums[place]) >> 1, record.split or 0, number)

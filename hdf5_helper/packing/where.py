@@ -19,7 +19,7 @@ from hdf5_helper.storage.file_format import NO_FOLD, SPLIT_NAMES, UNKNOWN_SUBJEC
 Mask = NDArray[np.bool_]
 _Compare = Callable[[Any, Any], Any]
 
-#: What an unknown value is written as, in `gender != unknown`.
+#: What an unknown value is written as, in any case, in `gender != unknown`.
 _UNKNOWN = "unknown"
 
 _COMPARISONS: Mapping[type[ast.cmpop], _Compare] = {
@@ -52,7 +52,7 @@ def matching(index: PackedIndex, condition: str) -> Mask:
 
     A condition compares columns (labels, groups, `split`, `fold`, `subject`, `path`) with numbers, words or quoted
     texts by `== != < <= > >=` and `in (a, b)`, joined by `and`, `or`, `not` and brackets. Classes are compared by
-    name. An unknown value meets `!=`, and comparisons with the word `unknown`, and no others.
+    name. An unknown value meets `!=`, and comparisons with the word `unknown` (in any case), and no others.
 
     Words are of letters, digits, `_`, `.` and `-`, whether they name a column or a class. Quotes make a word of
     anything else, and of `and`, `in`, `is`, `not`, `or`, and digits: `'not' == x`. Where both sides of a comparison
@@ -69,6 +69,8 @@ def matching(index: PackedIndex, condition: str) -> Mask:
         return _Condition(index).mask(ast.parse(_PIECES.sub(_plain, condition.strip()), mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         reason = "is no condition"
+    except OverflowError:
+        reason = "has a number that is too large"
     except _RefusedError as refused:
         reason = str(refused)
     raise FacetError(f"--where {condition!r}: {reason}, expected one such as age >= 16 and gender == female")
@@ -114,11 +116,13 @@ class _Condition:
     def _against(self, name: str, compare: _Compare, value: float | str) -> Mask:
         column, is_known = self._column(name)
         is_text = column.dtype.kind == "U"
-        if value == _UNKNOWN and not (is_text and value in column):  # a class may have this name
+        is_class = is_text and value in column  # a class may be called unknown
+        if str(value).lower() == _UNKNOWN and not is_class:
             return np.asarray(compare(is_known, np.zeros_like(is_known)))
         if isinstance(value, str) != is_text:
             raise _RefusedError(f"{name} is compared with {value!r}, and not with a {'name' if is_text else 'number'}")
-        met = np.asarray(compare(column, value))
+        with np.errstate(over="ignore"):  # what is more than float32 holds is more than any age
+            met = np.asarray(compare(column, value))
         return met & is_known | (~is_known if compare is operator.ne else np.False_)
 
     def _column(self, name: str) -> tuple[NDArray[Any], Mask]:
@@ -151,9 +155,12 @@ def _named(numbers: NDArray[Any], names: Sequence[str], unknown: int) -> tuple[N
 
 
 def _listed(node: ast.expr) -> list[ast.expr]:
+    """Gives the values of a list; a lone value is a list of one, since brackets around it are not in the node."""
     if isinstance(node, ast.Tuple | ast.List) and node.elts:
         return node.elts
-    raise _RefusedError(f"{ast.unparse(node)} is no list in brackets")
+    if isinstance(node, ast.Name | ast.Constant | ast.UnaryOp):
+        return [node]
+    raise _RefusedError(f"{ast.unparse(node)} is no list of values in brackets")
 
 
 def _plain(piece: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ def check_reading(
     Raises:
         FacetError: names the argument, what was found and what was expected.
     """
-    pair = list(image_size) if isinstance(image_size, (Sequence, np.ndarray)) else []
+    pair = list(image_size) if isinstance(image_size, (Sequence, np.ndarray)) and np.ndim(image_size) == 1 else []
     if image_size is not None and not (len(pair) == 2 and all(_is_integer(side, 1) for side in pair)):
         raise FacetError(f"image_size {image_size!r}: expected (height, width), two positive integers")
     if fit is not None:

@@ -21,6 +21,7 @@ class BatchMemory:
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.uint8]] = []
+        self._most = _KEPT
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Gives an array of `shape`, C-contiguous, not filled; it belongs to the caller for as long as he holds it.
@@ -46,5 +47,10 @@ class BatchMemory:
         return pixel_memory((size,))
 
     def _give_back(self, memory: NDArray[np.uint8]) -> None:
-        if sum(free.size for free in self._free) + memory.size <= _KEPT:
+        if sum(free.size for free in self._free) + memory.size <= self._most:
             self._free.append(memory)
+
+    def close(self) -> None:
+        """Lets go of all that nobody looks at, now and later."""
+        self._most = 0
+        self._free.clear()

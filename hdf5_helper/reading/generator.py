@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import known
-from hdf5_helper.reading.arguments import check_order, check_reading, check_share, label_names
+from hdf5_helper.reading.arguments import check_order, check_share, label_names
 from hdf5_helper.reading.order import Indices, Order
 from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.reading.threads import ahead
@@ -58,7 +58,8 @@ class HDF5Generator:
     replicas get less of it or nothing. Examples whose labels are all unknown are left out; single unknown labels keep
     their stored value (255, NaN, …).
 
-    It is an iterable, no iterator: `next(iter(generator))` gives the next batch, and a later `iter` goes on behind it.
+    It is an iterable, no iterator: a loop that is left is gone on with by the next one, and what was read ahead for it,
+    two batches, is read again. `batch(epoch, step)` gives a single one.
     `len` gives the batches of one epoch, whatever `epochs` says, so that it is Keras's `steps_per_epoch`. `seek` goes
     to any (epoch, step) at once: no batch in between is read, and what comes from there is what would have come.
 
@@ -92,14 +93,13 @@ class HDF5Generator:
         epochs: int | None = None,
     ) -> None:
         check_share(batch_size, replica, replicas)
-        check_reading(image_size=image_size, fit=fit)
         check_order(shuffle, seed, epochs)
         self.single = isinstance(labels, str)
         self.labels = label_names(labels)
         self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
         self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
         try:
-            self.order = self._make_order(batch_size, seed, shuffle)
+            self.order = self._make_order(int(batch_size), int(seed), shuffle)
             self._values = {label: self.reader.labels(label) for label in self.labels}
         except BaseException:
             self.reader.close()
@@ -171,7 +171,7 @@ class HDF5Generator:
 
         def make(turn: tuple[Place, Indices]) -> tuple[Place, tuple[Images, Any]]:
             place, indices = turn
-            return place, self._labelled(indices, self.reader.workers // threads)
+            return place, self._labelled(indices, -(-self.reader.workers // threads))
 
         return ahead(make, self._turns(epoch, step), threads)
 

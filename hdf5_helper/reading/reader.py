@@ -96,7 +96,7 @@ class HDF5Reader(PackedIndex):
 
         Args:
             indices: integers (B,), each in [0, len(self)); may repeat.
-            threads: how many decode; None for all `workers`. Who reads several batches at once gives each a share.
+            threads: how many work on it; None for all `workers`. Who reads several batches at once gives each a share.
 
         Returns:
             uint8 (B, H, W, 3), RGB; (B, 3, H, W) where the file says channels_first.
@@ -174,6 +174,7 @@ class HDF5Reader(PackedIndex):
     def close(self) -> None:
         """Ends the threads and lets the file go."""
         self._threads.close()
+        self._memory.close()
         self._file.data.close()
 
     def __enter__(self) -> Self:

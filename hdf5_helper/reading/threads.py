@@ -30,7 +30,8 @@ class Threads:
         try:
             task()
         finally:
-            errors = [helper.exception() for helper in helpers]  # nobody works behind this line
+            # nobody works behind this line: those that have not begun would find nothing left to do
+            errors = [helper.exception() for helper in helpers if not helper.cancel()]
         for error in filter(None, errors):
             raise error
 
@@ -58,19 +59,19 @@ def ahead(make: Callable[[Item], Result], items: Iterable[Item], threads: int = 
     An error of `make` is raised in its place; leaving the loop early ends the threads.
     """
     process, pool = os.getpid(), ThreadPoolExecutor(threads, "facet-ahead")
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    waiting: deque[tuple[Item, Future[Result] | None]] = deque()
 
-    def next_result() -> Result:
-        item, future = waiting.popleft()
-        # a fork has no thread that would ever finish it
-        return future.result() if os.getpid() == process else make(item)
+    def submitted() -> Iterator[tuple[Item, Future[Result] | None]]:
+        for item in items:
+            # a fork has no threads: what it takes from here it makes itself
+            waiting.append((item, pool.submit(make, item) if os.getpid() == process else None))
+            if len(waiting) > depth:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
 
     try:
-        for item in items:
-            waiting.append((item, pool.submit(make, item)))
-            if len(waiting) > depth:
-                yield next_result()
-        while waiting:
-            yield next_result()
+        for item, future in submitted():
+            yield make(item) if future is None or os.getpid() != process else future.result()
     finally:
         pool.shutdown(cancel_futures=True)

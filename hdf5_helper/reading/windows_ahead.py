@@ -5,10 +5,11 @@ from hdf5_helper.reading.reader import HDF5Reader
 
 
 class WindowsAhead:
-    """Has windows of blocks read in the background: the one that batches come from and the next, each once.
+    """Has windows of blocks read in the background: the one that batches come from and the next.
 
     So the disk reads whole blocks while the batches before them are decoded, whatever the system's own idea of reading
-    ahead: a window of 32 MB is mixed, and page by page it would be read at random.
+    ahead: a window of 32 MB is mixed, and page by page it would be read at random. Whoever goes through a generator in
+    order has each window asked for once, and behind the last epoch the first window of another.
     """
 
     def __init__(self, reader: HDF5Reader, order: Order) -> None:

@@ -55,6 +55,7 @@ class Listing:
         validation_share: part of the official train split's subjects that become validation (0: it is complete).
         attribute_names: what the values of the label `attributes` are, where records have it.
         class_names: classes by dset name (`labels/NAME`, `groups/NAME`) whose numbers are given: these come first.
+        joined: a file of several sources, whose persons are told apart already.
         corrected: number of records that a table of corrections has changed.
     """
 
@@ -68,6 +69,7 @@ class Listing:
     validation_share: float = 0.0
     attribute_names: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joined: bool = False
     corrected: int = 0
 
 
