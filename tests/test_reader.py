@@ -192,7 +192,7 @@ def test_many_threads_may_share_a_reader(file):
 def test_a_reader_that_was_used_works_after_a_fork(file):
     with HDF5Reader(file, workers=2) as reader:
         whole = reader.read(np.arange(120)).tobytes()
-        reader._threads.together(lambda: None)  # all threads there are belong to the parent
+        reader._threads.team().run(lambda: None)  # all threads there are belong to the parent
         receiver, sender = multiprocessing.Pipe(duplex=False)
         child = os.fork()
         if child == 0:

@@ -66,7 +66,7 @@ def test_a_task_runs_on_as_many_threads_at_once_as_asked():
             meeting.wait()
             names.append(threading.get_ident())
 
-        threads.together(task, count)
+        threads.team(count).run(task)
         assert len(set(names)) == len(names) == expected
     threads.close()
 
@@ -82,7 +82,7 @@ def test_the_error_of_any_thread_is_raised_when_all_are_done():
             done.append(turn)
 
     with pytest.raises(ValueError, match="3"):
-        threads.together(task)
+        threads.team().run(task)
     assert sorted(done) == [turn for turn in range(20) if turn != 3]
     threads.close()
 
@@ -103,11 +103,11 @@ def test_a_fork_makes_nothing_ahead_that_nobody_takes():
 
 def test_whoever_is_done_does_not_wait_for_helpers_that_have_not_begun():
     threads, release = Threads(2), threading.Event()
-    busy = [threading.Thread(target=threads.together, args=(release.wait,)) for _ in range(2)]
+    busy = [threading.Thread(target=threads.team().run, args=(release.wait,)) for _ in range(2)]
     for thread in busy:
         thread.start()
     time.sleep(0.05)
-    threads.together(lambda: None)  # every thread of the pool waits
+    threads.team().run(lambda: None)  # every thread of the pool waits
     release.set()
     for thread in busy:
         thread.join()

@@ -110,7 +110,7 @@ class HDF5Reader(PackedIndex):
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
         images = self._memory.take((len(rows), *self.image_size, 3))
         if len(rows):
-            self._images.read(rows, images, partial(self._threads.together, count=threads))
+            self._images.read(rows, images, self._threads.team(threads))
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
             return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return images

@@ -13,7 +13,7 @@ from hdf5_helper.images.decode import decode_to
 from hdf5_helper.images.fit import Size, fit, in_full
 from hdf5_helper.images.jpeg import decode_exactly
 from hdf5_helper.images.memory import pixel_memory
-from hdf5_helper.reading.threads import Together
+from hdf5_helper.reading.threads import Team
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.file_format import path_text
 from hdf5_helper.storage.file_layout import Extents
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 #: When an example's bytes are compared with its checksum: the first time this process reads it, always, never.
 VERIFY = ("first", "always", "never")
 
-_LEAST_COPY = 1 << 21  # bytes that are worth a thread's turn
+_LEAST_COPY = 1 << 20  # bytes that are worth a thread
 _IN_PIECES = -1  # in place of a file offset: the image crosses chunks
 
 
@@ -48,13 +48,13 @@ class _Batch(NamedTuple):
 class StoredImages(Protocol):
     """The images of one file."""
 
-    def read(self, rows: Rows, out: Pixels, together: Together, /) -> None:
+    def read(self, rows: Rows, out: Pixels, team: Team) -> None:
         """Fills `out` with images.
 
         Args:
             rows: int64 (b,), at least one, all in the file.
             out: uint8 (b, H, W, 3), C-contiguous.
-            together: lends threads.
+            team: the threads that work on it.
 
         Raises:
             FacetError: the stored bytes of one are damaged.
@@ -116,11 +116,12 @@ class RawImages:
         dset = file.structure.dsets[names.IMAGES]
         self._extents, self._row_bytes = dset.extents, dset.nbytes // dset.shape[0]
 
-    def read(self, rows: Rows, out: Pixels, together: Together, /) -> None:
-        """See StoredImages: each thread takes the next run of rows when it is done with one."""
-        step = max(1, _LEAST_COPY // self._row_bytes)
+    def read(self, rows: Rows, out: Pixels, team: Team) -> None:
+        """See StoredImages: each thread copies a run of rows."""
+        parts = max(1, min(team.count, out.nbytes // _LEAST_COPY))
+        step = -(-len(rows) // parts)
         runs = iter([slice(first, first + step) for first in range(0, len(rows), step)])
-        together(partial(self._copy, runs, rows, out))
+        Team(team.threads, parts).run(partial(self._copy, runs, rows, out))
 
     def _copy(self, runs: Iterator[slice], rows: Rows, out: Pixels) -> None:
         for run in runs:
@@ -164,9 +165,9 @@ class EncodedImages:
         sides = (file.structure.column(name, file.data) for name in (names.ENCODED_HEIGHT, names.ENCODED_WIDTH))
         self._sizes = np.stack([*sides], 1)
 
-    def read(self, rows: Rows, out: Pixels, together: Together, /) -> None:
+    def read(self, rows: Rows, out: Pixels, team: Team) -> None:
         """See StoredImages: each thread takes the next image when it is done with one, since they differ in size."""
-        together(partial(self._decode, iter(range(len(rows))), self._batch(rows, (out.shape[1], out.shape[2])), out))
+        team.run(partial(self._decode, iter(range(len(rows))), self._batch(rows, (out.shape[1], out.shape[2])), out))
 
     def _batch(self, rows: Rows, size: Size) -> _Batch:
         orientations = self._orientations[rows]

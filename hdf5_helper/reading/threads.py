@@ -4,13 +4,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-#: Runs a task on several threads at once and comes back when all of them are done; raises what one of them raised.
-Together = Callable[[Callable[[], None]], None]
 
 
 class Threads:
@@ -24,9 +22,16 @@ class Threads:
         self._count = count
         self._pools: dict[int, ThreadPoolExecutor] = {}
 
-    def together(self, task: Callable[[], None], count: int | None = None) -> None:
-        """Runs `task` on `count` threads at once, or on all: tasks that share an iterator share the work."""
-        helpers = [self._pool().submit(task) for _ in range(min(count or self._count, self._count) - 1)]
+    def team(self, count: int | None = None) -> "Team":
+        """Gives `count` of the threads, or all."""
+        return Team(self, min(count or self._count, self._count))
+
+    def together(self, task: Callable[[], None], count: int) -> None:
+        """Runs `task` on `count` threads at once, the caller's among them, and comes back when all are done.
+
+        Tasks that share an iterator share the work. Raises what one of them raised.
+        """
+        helpers = [self._pool().submit(task) for _ in range(count - 1)]
         try:
             task()
         finally:
@@ -45,6 +50,18 @@ class Threads:
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.shutdown()
+
+
+@dataclass(frozen=True)
+class Team:
+    """Some of the threads, for one piece of work."""
+
+    threads: Threads
+    count: int
+
+    def run(self, task: Callable[[], None]) -> None:
+        """See Threads.together."""
+        self.threads.together(task, self.count)
 
 
 def ahead(make: Callable[[Item], Result], items: Iterable[Item], threads: int = 1, depth: int = 2) -> Iterator[Result]:
