@@ -100,6 +100,14 @@ def facet(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
     return run
 
 
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Gives an empty folder for a pack's file and what may lie beside it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory, sample_tree: Callable[..., Path]) -> Callable[..., Path]:
     """Gives a packed file of a drawn tree: `packed("agegender", count=300, mess=True, storage="raw")`.

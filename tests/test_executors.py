@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster, wait_until
-from trees import agegender_paths, encoded, left_in, picture, plant, write
+from trees import LEFT, agegender_paths, encoded, interrupt, left_in, picture, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT = [".a.part.h5", ".a.part.journal"]
 GOES_ON = "; the same command goes on where it stopped"
 
 # 3,000 rows of 64×64 pixels: nine blocks
@@ -76,9 +75,6 @@ def frail(tmp_path_factory) -> Iterator[Cluster]:
 
 
 def interrupted(tree: Path, target: Path) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         pack([tree], target, PackOptions(**RAW), progress=Strike(interrupt))
     assert left_in(target.parent) == LEFT

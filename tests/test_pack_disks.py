@@ -8,27 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import Meddler, agegender_paths, left_in, plant, write
+from trees import LEFT, Meddler, agegender_paths, interrupt, left_in, plant, write
 
 from hdf5_helper.packing.packer import PackOptions, pack
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT = [".a.part.h5", ".a.part.journal"]
 
 
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", agegender_paths(60))
-
-
-@pytest.fixture
-def out(tmp_path):
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from trees import Meddler, agegender_paths, encoded, left_in, manifest, picture, plant, write
+from trees import Meddler, agegender_paths, encoded, interrupt, left_in, manifest, picture, plant, write
 
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.reading.reader import HDF5Reader
@@ -23,12 +23,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="file names and pipes
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", agegender_paths(30))
-
-
-@pytest.fixture
-def out(tmp_path):
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
 
 
 def rejects_of(file: Path) -> list[tuple[str, ...]]:
@@ -205,9 +199,6 @@ def test_what_a_link_beside_the_target_leads_to_is_not_written_over(tree, tmp_pa
 
 @pytest.mark.parametrize("name", ["a.hdf5", "a", "a.part.h5", "a.kept.h5"])
 def test_files_of_neighbouring_names_keep_out_of_each_others_way(tree, tmp_path, out, name):
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
     write(tree, "combined/aligned/20_F/nm9_rm1_1980-1-1_2005.jpg", b"x")
     with pytest.raises(KeyboardInterrupt):
         pack([tree], out / "a.h5", progress=Meddler(interrupt, "leaving bad images out"))

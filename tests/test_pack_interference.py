@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import Meddler, agegender_paths, encoded, left_in, picture, plant
+from trees import LEFT, Meddler, agegender_paths, encoded, interrupt, left_in, picture, plant
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.image_store import EncodedStore
@@ -15,23 +15,12 @@ from hdf5_helper.packing.packer import PackOptions, pack, plan_pack, write_pack
 from hdf5_helper.packing.payload import Block, write_block
 
 ROOT = Path(__file__).resolve().parent.parent
-LEFT = [".a.part.h5", ".a.part.journal"]
 PATHS = agegender_paths(60)
 
 
 @pytest.fixture
 def tree(tmp_path):
     return plant(tmp_path / "tree", PATHS)
-
-
-@pytest.fixture
-def out(tmp_path):
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 HELD = """

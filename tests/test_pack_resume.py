@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import Meddler, agegender_paths, encoded, left_in, picture, plant, write
+from trees import LEFT, Meddler, agegender_paths, encoded, left_in, picture, plant, write
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import Silent
 from hdf5_helper.reading.reader import HDF5Reader
 
-LEFT = [".a.part.h5", ".a.part.journal"]
 ROOT = Path(__file__).parent.parent
 
 # 3,000 rows of 64×64 pixels: nine blocks

@@ -59,7 +59,7 @@ def test_a_fork_in_the_middle_goes_on_with_every_item():
 
 def test_a_task_runs_on_as_many_threads_at_once_as_asked():
     threads = Threads(3)
-    for count, expected in ((None, 3), (1, 1), (2, 2), (9, 3)):
+    for count, expected in ((3, 3), (1, 1), (2, 2), (9, 3)):
         meeting, names = threading.Barrier(expected, timeout=10), []
 
         def task(meeting=meeting, names=names) -> None:
@@ -82,7 +82,7 @@ def test_the_error_of_any_thread_is_raised_when_all_are_done():
             done.append(turn)
 
     with pytest.raises(ValueError, match="3"):
-        threads.team().run(task)
+        threads.team(2).run(task)
     assert sorted(done) == [turn for turn in range(20) if turn != 3]
     threads.close()
 
@@ -103,11 +103,11 @@ def test_a_fork_makes_nothing_ahead_that_nobody_takes():
 
 def test_whoever_is_done_does_not_wait_for_helpers_that_have_not_begun():
     threads, release = Threads(2), threading.Event()
-    busy = [threading.Thread(target=threads.team().run, args=(release.wait,)) for _ in range(2)]
+    busy = [threading.Thread(target=threads.team(2).run, args=(release.wait,)) for _ in range(2)]
     for thread in busy:
         thread.start()
     time.sleep(0.05)
-    threads.team().run(lambda: None)  # every thread of the pool waits
+    threads.team(2).run(lambda: None)  # every thread of the pool waits
     release.set()
     for thread in busy:
         thread.join()

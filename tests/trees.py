@@ -11,6 +11,9 @@ from hdf5_helper.progress import Silent
 
 UInt8Array = NDArray[np.uint8]
 
+#: What a pack of a.h5 leaves where it is interrupted.
+LEFT = [".a.part.h5", ".a.part.journal"]
+
 
 def picture(number: int, height: int = 40, width: int = 32) -> UInt8Array:
     """Gives a picture that no other number gives, uint8 (height, width, 3), RGB, smooth enough for JPEG."""
@@ -62,6 +65,11 @@ def agegender_paths(persons: int, pictures: int = 2) -> list[str]:
 def left_in(folder: Path) -> list[str]:
     """Gives the names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def interrupt() -> None:
+    """Does what Ctrl-C does: something for a Meddler."""
+    raise KeyboardInterrupt
 
 
 class Meddler(Silent):

@@ -9,7 +9,6 @@ multiple of 32 17,200, a batch of 64 in turn 20,300. Each takes the next image w
 halves and is less disturbed. With resizing, into buffers as well: 15,900 against 13,000.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.job import Job
 from benchmarks.peers.serving import Answer, serve
+from hdf5_helper.memory import pixel_memory
 
 _THREADS = 2
 _STORED = 128  # side of the drawn images
@@ -60,16 +60,8 @@ def _looked_at(work: Work, data: list[bytes]) -> Answer:
     return {"amount": len(data), "shape": sorted(last.shape), "dtype": str(last.dtype), "mean": total / len(data)}
 
 
-def _empty(side: int) -> Pixels:
-    """Gives memory for an image that begins 16 bytes behind a multiple of 32."""
-    shape = (side, side, 3)
-    memory = np.empty(math.prod(shape) + 32, np.uint8)
-    start = (16 - memory.ctypes.data) % 32
-    return memory[start : start + math.prod(shape)].reshape(shape)
-
-
 def _decode(turns: Iterator[bytes]) -> Pixels:
-    out = _empty(_STORED)
+    out = pixel_memory((_STORED, _STORED, 3))
     for jpeg in turns:
         simplejpeg.decode_jpeg(jpeg, "RGB", False, False, 0, 0, 1, out)
     return out
@@ -77,7 +69,7 @@ def _decode(turns: Iterator[bytes]) -> Pixels:
 
 def _resizer(side: int) -> Work:
     def resize(turns: Iterator[bytes]) -> Pixels:
-        pixels, out = _empty(_STORED), _empty(side)
+        pixels, out = pixel_memory((_STORED, _STORED, 3)), pixel_memory((side, side, 3))
         for jpeg in turns:
             simplejpeg.decode_jpeg(jpeg, "RGB", False, False, 0, 0, 1, pixels)
             cv2.resize(pixels, (side, side), out, 0, 0, cv2.INTER_LINEAR)
@@ -90,7 +82,7 @@ def _reducer(side: int) -> Work:
     """Of originals, which differ in size; at the least scale of libjpeg's that leaves twice the side."""
 
     def reduce(turns: Iterator[bytes]) -> Pixels:
-        out = _empty(side)
+        out = pixel_memory((side, side, 3))
         for jpeg in turns:
             pixels = simplejpeg.decode_jpeg(jpeg, "RGB", False, False, 2 * side, 2 * side)
             how = cv2.INTER_AREA if pixels.shape[0] > side else cv2.INTER_LINEAR

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from hdf5_helper.errors import FacetError
 from hdf5_helper.images.fit import Size, reduction
 from hdf5_helper.images.jpeg_segments import Bytes, ended
-from hdf5_helper.images.memory import pixel_memory
 from hdf5_helper.images.pixel_limit import check_pixels
+from hdf5_helper.memory import pixel_memory
 
 UInt8Array = NDArray[np.uint8]
 

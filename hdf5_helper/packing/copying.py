@@ -12,7 +12,7 @@ from hdf5_helper.cores import available_cores
 from hdf5_helper.packing.laid_out import LaidOut
 from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.packed_origin import DAMAGED, PackedOrigin
-from hdf5_helper.packing.relayout import StoredImages, copy_images
+from hdf5_helper.packing.relayout import CopiedImages, copy_images
 from hdf5_helper.packing.survey import Survey
 from hdf5_helper.progress import Progress
 from hdf5_helper.storage import file_format as names
@@ -70,7 +70,7 @@ def copy_packed(file: LaidOut, survey: Survey, progress: Progress) -> NDArray[np
         for number, origin in enumerate(origins):
             here = which == number
             starts[here], lengths[here] = origin.starts[numbers[here]], origin.lengths[numbers[here]]
-        copy_images(StoredImages(files, which, starts, lengths), file, progress)
+        copy_images(CopiedImages(files, which, starts, lengths), file, progress)
     progress.stop()
     facts = _facts(file, origins, which, numbers)
     file.write_index(facts)

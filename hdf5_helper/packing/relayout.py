@@ -19,7 +19,7 @@ _MOST_ROWS = 512  # copied between two movements of the progress bar
 
 
 @dataclass(frozen=True)
-class StoredImages:
+class CopiedImages:
     """Images in open files, in the order in which they are wanted.
 
     Attributes:
@@ -43,7 +43,7 @@ class StoredImages:
                 yield first, min(first + _MOST_ROWS, next_border)
 
 
-def copy_images(images: StoredImages, target: LaidOut, progress: Progress) -> None:
+def copy_images(images: CopiedImages, target: LaidOut, progress: Progress) -> None:
     """Copies image i to the room of row i of `target`, for all of them.
 
     What is copied goes to the disk meanwhile: waiting for that at the end took a third as long again.

@@ -20,7 +20,7 @@ from hdf5_helper.packing.leftovers import beginning, kept_path, part_path
 from hdf5_helper.packing.pack_plan import PackPlan
 from hdf5_helper.packing.plan import plan_file
 from hdf5_helper.packing.rejects import nothing_left, sorted_rejects
-from hdf5_helper.packing.relayout import StoredImages, copy_images
+from hdf5_helper.packing.relayout import CopiedImages, copy_images
 from hdf5_helper.packing.survey import Survey
 from hdf5_helper.progress import Progress
 from hdf5_helper.sources.records import Rejects
@@ -123,7 +123,7 @@ def _lay_out_anew(
         progress.start("leaving bad images out", len(old))
         files = [(file.handle, file.places[file.plan.image_name])]
         zeros = np.zeros(len(old), np.int64)
-        copy_images(StoredImages(files, zeros, file.plan.starts[old], np.diff(smaller.starts)), target, progress)
+        copy_images(CopiedImages(files, zeros, file.plan.starts[old], np.diff(smaller.starts)), target, progress)
         progress.stop()
         target.write_index(facts)
     return facts[names.CHECKSUM]

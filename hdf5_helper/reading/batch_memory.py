@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.images.memory import pixel_memory
+from hdf5_helper.memory import pixel_memory
 
 # bytes that wait for the next batch at most: a few batches, but not what one large read has needed
 _KEPT = 96 << 20

@@ -163,7 +163,7 @@ class Order:
 
     @property
     def _steps_at_once(self) -> int:
-        """The next steps are worked out with the first: 16,384 positions cost a millisecond, and 64 half of one."""
+        """The next steps are worked out with the first: 16,384 positions cost 1.5 ms, and 2,048 0.6 ms."""
         return max(1, _AHEAD_ROWS // self.batch_size)
 
     def _run(self, epoch: int, run: int) -> Indices:

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from hdf5_helper.cores import available_cores
 from hdf5_helper.errors import FacetError
-from hdf5_helper.reading.arguments import check_reading
+from hdf5_helper.images.fit import Size
+from hdf5_helper.reading.arguments import check_reading, integer
 from hdf5_helper.reading.batch_memory import BatchMemory
 from hdf5_helper.reading.packed_index import PackedIndex
 from hdf5_helper.reading.stored_images import EncodedImages, RawImages, StoredImages, Verifier
 from hdf5_helper.reading.threads import Threads
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.opening import open_sealed
-
-Size = tuple[int, int]
 
 
 class HDF5Reader(PackedIndex):
@@ -55,16 +54,18 @@ class HDF5Reader(PackedIndex):
         self.fit = fit or str(self.attributes[names.ATTRIBUTE_FIT])
         try:
             self.image_size = self._choose_size(image_size)
+            self._verifier = Verifier(self._file, verify)
+            self._images = self._stored_images()
         except BaseException:
             self._file.data.close()
             raise
-        self._verifier = verifier = Verifier(self._file, verify)
-        raw = self.storage == "raw"
-        self._images: StoredImages = (
-            RawImages(self._file, verifier) if raw else EncodedImages(self._file, verifier, self.fit)
-        )
         self.workers = workers or available_cores()
         self._threads, self._memory = Threads(self.workers), BatchMemory()
+
+    def _stored_images(self) -> StoredImages:
+        if self.storage == "raw":
+            return RawImages(self._file, self._verifier)
+        return EncodedImages(self._file, self._verifier, self.fit)
 
     def _choose_size(self, asked: Size | None) -> Size | None:
         if self.storage == "raw":
@@ -105,12 +106,12 @@ class HDF5Reader(PackedIndex):
             FacetError: images of many sizes and no image_size, or a damaged example, which is named.
             IndexError: an index out of range.
         """
-        rows = self._checked(indices)
+        rows, count = self._checked(indices), self.workers if threads is None else integer("threads", threads, 1)
         if self.image_size is None:
             raise FacetError(f"{self.path}: holds images of many sizes, expected image_size=(height, width)")
         images = self._memory.take((len(rows), *self.image_size, 3))
         if len(rows):
-            self._images.read(rows, images, self._threads.team(threads))
+            self._images.read(rows, images, self._threads.team(count))
         if self.attributes.get(names.ATTRIBUTE_CHANNELS_FIRST):
             return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return images

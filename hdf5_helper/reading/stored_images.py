@@ -12,7 +12,7 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.images.decode import decode_to
 from hdf5_helper.images.fit import Size, fit, in_full
 from hdf5_helper.images.jpeg import decode_exactly
-from hdf5_helper.images.memory import pixel_memory
+from hdf5_helper.memory import pixel_memory
 from hdf5_helper.reading.threads import Team
 from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.file_format import path_text

@@ -22,21 +22,23 @@ class Threads:
         self._count = count
         self._pools: dict[int, ThreadPoolExecutor] = {}
 
-    def team(self, count: int | None = None) -> "Team":
-        """Gives `count` of the threads, or all."""
-        return Team(self, min(count or self._count, self._count))
+    def team(self, count: int) -> "Team":
+        """Gives `count` of the threads, or all where there are fewer."""
+        return Team(self, min(count, self._count))
 
     def together(self, task: Callable[[], None], count: int) -> None:
         """Runs `task` on `count` threads at once, the caller's among them, and comes back when all are done.
 
         Tasks that share an iterator share the work. Raises what one of them raised.
         """
-        helpers = [self._pool().submit(task) for _ in range(count - 1)]
+        tasks = [task]
+        helpers = [self._pool().submit(_run_all, tasks) for _ in range(count - 1)]
         try:
             task()
         finally:
             # nobody works behind this line: those that have not begun would find nothing left to do
             errors = [helper.exception() for helper in helpers if not helper.cancel()]
+            tasks.clear()  # what still lies in the queue keeps no batch's memory
         for error in filter(None, errors):
             raise error
 
@@ -50,6 +52,11 @@ class Threads:
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.shutdown()
+
+
+def _run_all(tasks: list[Callable[[], None]]) -> None:
+    for task in tasks:
+        task()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from hdf5_helper.memory import aligned
 from hdf5_helper.storage.file_format import PAGE
 from hdf5_helper.storage.positional import write_pieces
 
@@ -19,9 +20,7 @@ def page_memory(length: int, offset: int) -> NDArray[np.uint8]:
 
     So whole pages of the file are whole pages of memory, which is what writing around the cache asks for.
     """
-    memory = np.empty(length + PAGE, np.uint8)
-    start = (offset - memory.ctypes.data) % PAGE
-    return memory[start : start + length]
+    return aligned(length, offset, PAGE)
 
 
 def write_around_cache(handle: int, data: memoryview, offset: int) -> bool:
