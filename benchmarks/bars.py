@@ -30,6 +30,12 @@ REPACK_RAW = "repack raw, no pixel changed"
 SIZE = "encoded file over its images' bytes"
 SIZE_OF_20 = "encoded file of 20 images, less 64 KB, over its images' bytes"
 RESTORED = "images that do not come back byte for byte"
+TRAIN_READING = "training: MobileNet 128×128, warm-up in bfloat16, batches that are read"
+TRAIN_DETERMINISM = "training: MobileNet 128×128, fine-tuning in float32, deterministic"
+SAVING = "training: time lost to a checkpoint a minute, VGG19 with Adam"
+STOPPING = "training: SIGTERM to the end of the process, VGG19, batches of 64"
+RESUMED = "kills after which Facet's weights are those of its unbroken training"
+KILLS = "kills after which the weights are those of the unbroken training"
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,11 @@ BARS = (
     Bar(SIZE, at_most=1.02),
     Bar(SIZE_OF_20, at_most=1.10),
     Bar(RESTORED, at_most=0),
+    Bar(TRAIN_READING, (who.TRAIN_CONSTANT,), at_least=0.97),
+    Bar(TRAIN_DETERMINISM, (who.TRAIN_FREE,), at_least=0.97),
+    Bar(SAVING, at_most=2),
+    Bar(STOPPING, at_most=10),
+    Bar(RESUMED, at_least=100),
 )
 
 

@@ -57,6 +57,12 @@ DECODING = Contender("decoding alone, 2 threads", "decoding")
 FACET_COLD = Contender("Facet, cold, by blocks", "cold_reader", "facet")
 DD = Contender("dd, cold", "cold_reader", "dd")
 
+TRAIN_REAL = Contender("Facet", "facet_trainer", "real")
+TRAIN_CONSTANT = Contender("Facet, one batch again and again", "facet_trainer", "constant")
+TRAIN_DETERMINISTIC = Contender("Facet", "facet_trainer", "deterministic")
+TRAIN_FREE = Contender("Facet, not deterministic", "facet_trainer", "free")
+SAVE = Contender("Facet", "facet_trainer", "saving")
+
 PACK_ENCODED = Contender("Facet", "facet_writer", "encoded")
 PACK_RAW = Contender("Facet", "facet_writer", "raw")
 REPACK = Contender("Facet", "facet_writer", "repack")

@@ -66,7 +66,8 @@ def _machine(entries: list[Entry]) -> str:
     told = [entry["machine"]["cores_busy_elsewhere"] for entry in entries]
     busy = [cores for cores in told if cores is not None]
     beside = f" Meanwhile {mean(busy):.2f} cores were busy with something else." if busy else ""
-    return f"Measured on: {where}; {versions}. {entries[0]['repeats']} rounds.{beside}\n"
+    rounds = "kills" if any(entry["unit"] == "kills" for entry in entries) else "rounds"
+    return f"Measured on: {where}; {versions}. {max(entry['repeats'] for entry in entries)} {rounds}.{beside}\n"
 
 
 def _compared(name: str, entries: list[Entry]) -> str:

@@ -41,12 +41,16 @@ class Head:
         """Name of the loss, such as `gender_loss`."""
         return f"{self.label}_loss"
 
-    def losses(self, scores: Any, targets: Any) -> Any:
-        """Gives the loss of each example, float32 (N,), for scores (N, 1) and targets float32 (N,)."""
+    def losses(self, scores: Any, targets: Any, smoothing: float = 0.0) -> Any:
+        """Gives the loss of each example, float32 (N,), for scores (N, 1) and targets float32 (N,).
+
+        `smoothing` draws the targets of classes that far towards one half, as `keras.losses.BinaryCrossentropy` does.
+        """
         import tensorflow as tf
 
         scores = tf.reshape(scores, [-1])
         if self.loss == "bce":
+            targets = targets * (1.0 - smoothing) + 0.5 * smoothing if smoothing else targets
             return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=scores)
         difference = scores - targets
         return tf.abs(difference) if self.loss == "mae" else tf.square(difference)

@@ -12,16 +12,13 @@ import click
 from scripts.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.results import Result
-    from benchmarks.rounds import Settings
 
-_KINDS = ("read", "pack")
+_KINDS = ("read", "pack", "train", "resume")
 
 
 @click.command()
-@click.argument("kind", metavar="read|pack")
+@click.argument("kind", metavar="read|pack|train|resume")
 @click.option("--check", is_flag=True, help="Exit with 1 when a bar is missed.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the results there.")
 @click.option(
@@ -32,17 +29,21 @@ _KINDS = ("read", "pack")
 @click.option("--repeats", type=int, default=5, show_default=True, help="Rounds; medians are told.")
 @click.option("--seconds", type=float, default=2.0, show_default=True, help="Least length of a repeat.")
 @click.option("--only", default="", metavar="TEXT", help="Make the measures whose names hold this.")
+@click.option("--kills", type=int, default=25, show_default=True, help="resume: how many each contender takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_json: bool, **values: Any) -> None:
     """Measure Facet beside what a user would pick instead, on the same images in the same run.
 
     All contenders take turns, round after round; an absent one is named and left out. Whole runs take some 20 minutes
-    and 10 GB of disk. benchmarks/install_peers.sh makes the environments that --peers wants.
+    and 10 GB of disk. benchmarks/install_peers.sh makes the environments that --peers wants. train measures what
+    determinism, reading, checkpoints and a stop cost; --seconds 20 evens out a machine's moods. resume kills trainings
+    and compares how they end; of the options it takes --kills, --work, --out, --check and --json.
 
     \b
     Example:
       facet benchmark read --peers peers --out read.json
       facet benchmark pack --check --count 2000
+      facet benchmark resume --kills 25
     """
     from hdf5_helper.errors import FacetError, did_you_mean
 
@@ -52,11 +53,8 @@ def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_j
         raise FacetError("benchmark: needs Linux's page cache and process groups, found another system")
     if out is not None and not out.parent.is_dir():
         raise FacetError(f"--out {out}: no such folder as {out.parent}, expected an existing one")
-    from benchmarks.rounds import Settings
-
     with Console(as_json=as_json) as console, _work_folder(work) as folder:
-        settings = Settings(folder, progress=console, **values)
-        results = _measured(console, kind, settings, out)
+        results = _measured(console, _groups(console, kind, folder, values), out)
         if as_json:
             console.result([result.to_json() for result in results])
         missed = _verdict(console, results)
@@ -74,17 +72,30 @@ def _work_folder(given: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measured(console: Console, kind: str, settings: "Settings", out: Path | None) -> "list[Result]":
-    """Gives all results; what is there lies in `out` after each group, so that nothing is lost by what fails later."""
+def _groups(console: Console, kind: str, folder: Path, values: dict[str, Any]) -> "Iterator[list[Result]]":
+    """Says what is measured, and begins."""
     from benchmarks.pack import measure_packing
     from benchmarks.read import measure_reading
+    from benchmarks.resume import Resuming, measure_resuming
+    from benchmarks.rounds import Settings
+    from benchmarks.train import measure_training
+
+    kills = values.pop("kills")
+    if kind == "resume":
+        console.say(f"{kills} kills of each contender; everything lies in {folder}")
+        return measure_resuming(Resuming(folder, kills, say=console.say, progress=console))
+    settings = Settings(folder, progress=console, **values)
+    images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"
+    console.say(f"{images}; everything lies in {folder}")
+    return {"read": measure_reading, "pack": measure_packing, "train": measure_training}[kind](settings)
+
+
+def _measured(console: Console, groups: "Iterator[list[Result]]", out: Path | None) -> "list[Result]":
+    """Gives all results; what is there lies in `out` after each group, so that nothing is lost by what fails later."""
     from benchmarks.results import line, write_json
 
-    measure: Callable[[Settings], Iterator[list[Result]]] = measure_reading if kind == "read" else measure_packing
-    images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"
-    console.say(f"{images}; everything lies in {settings.work}")
     results: list[Result] = []
-    for group in measure(settings):
+    for group in groups:
         for result in group:
             if not results or results[-1].name != result.name:
                 console.say(result.name)

@@ -11,3 +11,10 @@ def deterministic_tensorflow() -> None:
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+
+
+def trains_on_gpus(kind: str) -> bool:
+    """Says whether devices of a kind, `auto`, `cpu` or `gpu`, are GPUs on this machine."""
+    import tensorflow as tf
+
+    return kind != "cpu" and bool(tf.config.list_physical_devices("GPU"))

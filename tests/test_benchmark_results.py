@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import contenders as who
-from benchmarks import pack, page, read
+from benchmarks import pack, page, read, resume, train
 from benchmarks.bars import BARS, COLD, PACK_RAW, RAW_NUMPY, RAW_TENSOR, SIZE, Bar
 from benchmarks.results import Measured, absolute, compared, line, write_json
 from benchmarks.rounds import Settings
@@ -70,7 +70,7 @@ def test_every_measure_can_be_asked_for_by_a_part_of_its_name(tmp_path, measures
 
 
 def test_the_measures_are_those_that_have_bars_or_groups():
-    named = {*read.MEASURES, *pack.MEASURES}
+    named = {*read.MEASURES, *pack.MEASURES, *train.MEASURES, *resume.MEASURES}
     assert {bar.measure for bar in BARS} - named == set()
 
 

@@ -10,7 +10,8 @@ from hdf5_helper.errors import FacetError
 from models.model_file import load_model_file
 from models.training.checkpoints import checkpoint_name, load_checkpoint, save_checkpoint, variables_digest
 from models.training.keeper import CheckpointKeeper
-from models.training.phases import WARM_UP, Phase, begin
+from models.training.phase import WARM_UP, Phase
+from models.training.phases import begin
 from models.training.runs import Run
 from models.training.state import Best, TrainingState
 

@@ -50,7 +50,10 @@ def files(folder):
         ("inspect text.h5", "text.h5: is no HDF5 file, expected one made by `facet pack`"),
         ("train nowhere.h5 MOBILENET", "nowhere.h5: no such file, expected one made by `facet pack`"),
         ("train text.h5 MOBILENET", "text.h5: is no HDF5 file, expected one made by `facet pack`"),
-        ("train MOBILENET", "facet train: no data given, expected a packed HDF5 file, or --resume NAME"),
+        (
+            "train MOBILENET",
+            "facet train: no data given, expected a packed HDF5 file, --resume NAME or --from RUN",
+        ),
         (
             "train folders.h5 --label age --backbone mobilenet --weights none",
             "--label age: folders.h5 does not have it, expected one of gender",

@@ -253,7 +253,13 @@ def test_a_run_of_that_name_with_other_settings_is_refused(unbroken, facet, fold
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--seed", "5"), "seed: run 'unbroken' was trained with 0, found 5; expected the same, or a new --run"),
+        (
+            ("--seed", "5"),
+            (
+                "seed: run 'unbroken' was trained with 0, found 5; expected the same,"
+                " or a new run: facet train --from unbroken --run NEW --seed 5"
+            ),
+        ),
         (("--fine-tuning-epochs", "1"), "fine_tuning_epochs: run 'unbroken' has 2, found 1; expected no fewer"),
         (
             ("--warm-up-epochs", "3"),

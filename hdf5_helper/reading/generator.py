@@ -141,8 +141,7 @@ class HDF5Generator:
         """
         if self.order.shuffle == "blocks":
             self._windows.reach(epoch, step)
-        share = self.order.batch_size // self.replicas
-        return self.order.batch(epoch, step)[self.replica * share : (self.replica + 1) * share]
+        return self.order.batch(epoch, step, self.replica, self.replicas)
 
     def read(self, indices: Indices, threads: int | None = None) -> tuple[Images, Labels]:
         """Gives the images uint8 (b, H, W, 3) and labels (b, …) of any examples; `threads` as for `HDF5Reader.read`."""

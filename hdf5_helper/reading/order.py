@@ -150,26 +150,29 @@ class Order:
         full, rest = divmod(len(self.rows), self.batch_size)
         return full if self.shuffle else full + bool(rest)
 
-    def batch(self, epoch: int, step: int) -> Indices:
-        """Gives the example indices of one step, int64 (batch_size,).
+    def batch(self, epoch: int, step: int, replica: int = 0, replicas: int = 1) -> Indices:
+        """Gives the example indices of one step, or one replica's share of them, int64 (batch_size // replicas,).
+
+        A share costs as much as a batch of its size does: the rows of others are not worked out.
 
         Args:
             epoch: from 1.
             step: in [0, steps_per_epoch).
+            replica: whose share, in [0, replicas).
+            replicas: how many share the batch; batch_size is divisible by it.
         """
-        run, place = divmod(step, self._steps_at_once)
-        rows = self._latest.of("rows", (epoch, run), lambda: self._run(epoch, run))
-        return rows[place * self.batch_size : (place + 1) * self.batch_size].copy()
+        share = self.batch_size // replicas
+        run, place = divmod(step, _steps_at_once(share))
+        key = (epoch, run, replica, replicas)
+        rows = self._latest.of("rows", key, lambda: self._run(epoch, run, replica * share, share))
+        return rows[place * share : (place + 1) * share].copy()
 
-    @property
-    def _steps_at_once(self) -> int:
-        """The next steps are worked out with the first: 16,384 positions cost 1.5 ms, and 2,048 0.6 ms."""
-        return max(1, _AHEAD_ROWS // self.batch_size)
-
-    def _run(self, epoch: int, run: int) -> Indices:
-        """Gives the example indices of the steps that are worked out together."""
-        rows = self._steps_at_once * self.batch_size
-        positions = np.arange(run * rows, min((run + 1) * rows, len(self.rows)), dtype=np.int64)
+    def _run(self, epoch: int, run: int, first: int, share: int) -> Indices:
+        """Gives the example indices from `first` on in each of the steps that are worked out together."""
+        at_once = _steps_at_once(share)
+        steps = np.arange(run * at_once, min((run + 1) * at_once, self.steps_per_epoch), dtype=np.int64)
+        positions = ((steps * self.batch_size + first)[:, None] + np.arange(share)).reshape(-1)
+        positions = positions[positions < len(self.rows)]  # the last batch in the rows' own order may lack some
         if self.shuffle == "full":
             positions = permute(hash_integer(self.seed, epoch), len(self.rows), positions)
         elif self.shuffle == "blocks":
@@ -178,11 +181,12 @@ class Order:
 
     def window(self, epoch: int, step: int) -> int:
         """Gives the number of the window of eight blocks in which the last row of a step lies, under `blocks`."""
-        run, place = divmod(step, self._steps_at_once)
+        run, place = divmod(step, _steps_at_once(self.batch_size))
         return int(self._latest.of("windows", (epoch, run), lambda: self._windows(epoch, run))[place])
 
     def _windows(self, epoch: int, run: int) -> Indices:
-        steps = np.arange(run * self._steps_at_once, (run + 1) * self._steps_at_once, dtype=np.int64)
+        at_once = _steps_at_once(self.batch_size)
+        steps = np.arange(run * at_once, (run + 1) * at_once, dtype=np.int64)
         return self._blocks(epoch).slots((steps + 1) * self.batch_size - 1, _WINDOW_BLOCKS)
 
     def window_rows(self, epoch: int, window: int) -> Indices:
@@ -208,6 +212,11 @@ class Order:
         wanted, inverse = np.unique(slots, return_inverse=True)
         numbers = permute(key, blocks.count, wanted)[inverse]
         return np.asarray(numbers * self.block_rows + mixed - blocks.starts(slots))
+
+
+def _steps_at_once(rows: int) -> int:
+    """The next steps are worked out with the first: 16,384 positions cost 1.5 ms, and 2,048 0.6 ms."""
+    return max(1, _AHEAD_ROWS // rows)
 
 
 class _Blocks:

@@ -43,7 +43,9 @@ def build_model(settings: Settings, description: ModelDescription, heads: tuple[
     arguments = settings.backbone_arguments
     base = build_backbone(settings.backbone, settings.image_size, arguments, hash_integer(settings.seed, 1))
     load_backbone_weights(base, settings.weights, settings.backbone, arguments)
-    set_trainable(base, settings.trainable_layers)  # a wrong name is a mistake to hear of before the warm-up
+    set_trainable(
+        base, settings.fine_tuning.trainable_layers
+    )  # a wrong name is a mistake to hear of before the warm-up
     seed = hash_integer(settings.seed, 2)
     model = build_network(base, description.preprocessing, heads, settings.head_shape, seed)
     if settings.weights == "none":

@@ -27,6 +27,7 @@ class CheckpointKeeper:
         metric: column of `epochs.csv` that chooses the best epoch.
         every_epochs, every_steps, every_minutes: intervals of checkpoints, 0 for never.
         keep: how many of the newest stay, or `all`.
+        writes: False in all workers but the chief: they keep the same accounts and write nothing.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class CheckpointKeeper:
     every_steps: int = 0
     every_minutes: float = 15.0
     keep: str = "2"
+    writes: bool = True
     _saved_at: float = field(default_factory=time.monotonic)
     _drawn_at: float = float("-inf")
 
@@ -48,6 +50,8 @@ class CheckpointKeeper:
     def save(self, model: Any, state: TrainingState) -> str:
         """Writes a checkpoint of this place, makes it the latest, and gives its file name."""
         name = checkpoint_name(state.phase, state.epoch, state.step)
+        if not self.writes:
+            return name
         save_checkpoint(self.run.checkpoints / name, model, self.description, state, self.surroundings)
         self.run.point("latest", name)
         self._saved_at = time.monotonic()
@@ -59,15 +63,25 @@ class CheckpointKeeper:
         improved = self._note_best(state)
         due = last or improved or (self.every_epochs > 0 and state.epoch % self.every_epochs == 0)
         if due or self.due_after_step(state):
-            name = self.save(model, state)
-            if improved and state.best is not None:
-                self.run.point("best", **asdict(state.best), metric=self.metric)
-                self._prune(state, name)
+            self.save(model, state)
+            if improved:
+                self.settle(state)
         self.show(state, curves=last or time.monotonic() - self._drawn_at > _SECONDS_BETWEEN_CURVES)
+
+    def settle(self, state: TrainingState) -> None:
+        """Makes the best pointer and the files that stay what `state` says; a kill may have left them behind it."""
+        latest = self.run.pointed("latest")
+        if not self.writes or latest is None:
+            return
+        best = state.best
+        if best is not None and self.run.best() != best and (self.run.checkpoints / best.checkpoint).is_file():
+            value = best.value if math.isfinite(best.value) else None  # JSON has no infinity
+            self.run.point("best", **asdict(best) | {"value": value}, metric=self.metric)
+        self._prune(state, latest)
 
     def show(self, state: TrainingState, *, curves: bool = True) -> None:
         """Writes `epochs.csv`, and `curves.png` where asked."""
-        if not state.rows:
+        if not (state.rows and self.writes):
             return
         write_epochs(self.run.folder / "epochs.csv", state.rows)
         if curves:
@@ -87,19 +101,15 @@ class CheckpointKeeper:
         return True
 
     def _prune(self, state: TrainingState, newest: str) -> None:
-        """Removes checkpoints that are neither among the newest, nor best, nor the last of a phase."""
+        """Removes checkpoints that are neither among the newest, nor best, nor the last or the start of a phase."""
         if self.keep == "all":
             return
-        files = sorted(self.run.checkpoints.glob("[!.]*.keras"), key=lambda path: path.stat().st_mtime_ns)
-        stay = {path.name for path in files[-int(self.keep) :]} | {
-            newest,
-            self.run.pointed("best"),
-            self.run.pointed("latest"),
-        }
-        stay |= {state.best.checkpoint if state.best else ""} | _phase_ends(state)
-        for path in files:
-            if path.name not in stay:
-                path.unlink(missing_ok=True)
+        names = self.run.checkpoint_names()
+        pointed = {self.run.pointed(which) for which in ("best", "latest")}
+        best = state.best.checkpoint if state.best else ""
+        stay = {*names[-int(self.keep) :], newest, *pointed, best, state.began_from} | _phase_ends(state)
+        for name in set(names) - stay:
+            (self.run.checkpoints / name).unlink(missing_ok=True)
 
 
 def _phase_ends(state: TrainingState) -> set[str]:

@@ -1,61 +1,37 @@
-"""The two phases: what each trains, with which optimizer."""
+"""How the two phases begin: what each trains, with which optimizer."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from models.network import backbone_of
+from models.training.phase import Phase
 from models.training.settings import Settings
-
-WARM_UP, FINE_TUNING = "warm_up", "fine_tuning"
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One phase of a training.
-
-    Attributes:
-        name: `warm_up` or `fine_tuning`.
-        epochs: how many in all; 0 leaves the phase out.
-        learning_rate: of its optimizer, above 0.
-        optimizer: name.
-        trainable_layers: backbone layers to train: a number counted from the top, a layer's name, or `all`.
-    """
-
-    name: str
-    epochs: int
-    learning_rate: float
-    optimizer: str
-    trainable_layers: str = "0"
 
 
 def phases_of(settings: Settings) -> tuple[Phase, ...]:
     """Gives the phases of a run, in order, without empty ones."""
-    warm_up = Phase(WARM_UP, settings.warm_up_epochs, settings.warm_up_learning_rate, settings.optimizer)
-    fine_tuning = Phase(
-        FINE_TUNING,
-        settings.fine_tuning_epochs,
-        settings.fine_tuning_learning_rate,
-        settings.optimizer,
-        settings.trainable_layers,
-    )
-    return tuple(phase for phase in (warm_up, fine_tuning) if phase.epochs)
+    return tuple(phase for phase in (settings.warm_up, settings.fine_tuning) if phase.epochs)
 
 
-def begin(model: Any, phase: Phase) -> list[str]:
+def begin(model: Any, phase: Phase, batch_normalization: str = "frozen") -> list[str]:
     """Freezes and unfreezes for a phase, and gives the model a new optimizer.
+
+    Args:
+        model: as `models.network.build_network` or a checkpoint gives it.
+        phase: what to train, and how.
+        batch_normalization: `frozen`, or `synchronized`, see `set_trainable`.
 
     Returns:
         Names of the backbone layers that now train and have weights, from below; empty in warm-up.
     """
-    trained = set_trainable(backbone_of(model), phase.trainable_layers)
+    trained = set_trainable(backbone_of(model), phase.trainable_layers, batch_normalization)
     model.compile(optimizer=make_optimizer(phase), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return trained
 
 
 def make_optimizer(phase: Phase) -> Any:
-    """Gives a new Keras optimizer."""
+    """Gives a new Keras optimizer with the phase's learning rate and weight decay."""
     import keras
 
     classes = {
@@ -64,18 +40,31 @@ def make_optimizer(phase: Phase) -> Any:
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": keras.optimizers.SGD,
     }
-    return classes[phase.optimizer](learning_rate=phase.learning_rate)
+    optimizer = classes[phase.optimizer](learning_rate=phase.learning_rate, weight_decay=phase.weight_decay or None)
+    prepare_optimizer(optimizer)
+    return optimizer
 
 
-def set_trainable(base: Any, trainable_layers: str) -> list[str]:
+def prepare_optimizer(optimizer: Any) -> None:
+    """Keeps biases, gammas and betas from decaying, also in a loaded optimizer: Keras saves its decay, but not this.
+
+    To be called before the optimizer's first step in this process.
+    """
+    # Keras asks by the name of TensorFlow's variable on the first replica, such as conv/bias:0.
+    optimizer.exclude_from_weight_decay(var_names=[r"\b(bias|beta|gamma):"])
+
+
+def set_trainable(base: Any, trainable_layers: str, batch_normalization: str = "frozen") -> list[str]:
     """Freezes a backbone below its top layers.
 
-    BatchNormalization stays frozen everywhere: small batches would spoil its moving statistics.
+    BatchNormalization stays frozen everywhere, since small batches would spoil its moving statistics. `synchronized`
+    trains it above the first trained layer, with means and variances over all replicas.
 
     Args:
         base: the backbone.
         trainable_layers: a number of layers from the top (all kinds count, pooling too), the name of the lowest
             layer to train, or `all`.
+        batch_normalization: `frozen` or `synchronized`.
 
     Returns:
         Names of the layers that train and have weights, from below.
@@ -85,7 +74,9 @@ def set_trainable(base: Any, trainable_layers: str) -> list[str]:
     first = _first_trained(base, trainable_layers)
     base.trainable = True
     for place, layer in enumerate(base.layers):
-        layer.trainable = place >= first and not isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = place >= first
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = layer.trainable = place >= first and batch_normalization == "synchronized"
     if first >= len(base.layers):
         base.trainable = False
     return [layer.name for layer in base.layers if layer.trainable_variables]

@@ -8,11 +8,17 @@ from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.reading.reader import HDF5Reader
 from models.backbones import BACKBONES, backbone_named
 from models.heads import heads_for, main_metric
-from models.training.settings import Settings, make_settings, setting_names, typed
+from models.training.phase import FINE_TUNING
+from models.training.setting_names import for_both_phases
+from models.training.settings import Settings, flat, make_settings, setting_names, typed
+from models.training.starting import Start
 from models.weights import WeightsFile, check_architecture, read_weights_file
 
 #: Image size where neither an option nor the file says one (seed sizes of AFAD models).
 _BUILT_IN_SIZE = (150, 150)
+
+#: What a run does not take from the one that it starts from.
+_OWN = ("data", "images_digest", "index_digest", "start", "start_digest")
 
 
 @dataclass(frozen=True)
@@ -23,47 +29,92 @@ class Resolved:
     origins: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader) -> Resolved:
+def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader, start: Start | None = None) -> Resolved:
     """Settles every choice of a training.
 
-    Precedence: option given > --set > sidecar of the weights file > the HDF5 file's attributes > built-in.
+    Precedence: option given > --set > run that it starts from > sidecar of the weights file > the HDF5 file's
+    attributes > built-in. The name of one phase's setting beats the name for both.
 
     Args:
         given: options of the command line that the user gave, by setting name.
         sets: `--set key=value` pairs, as YAML values.
         reader: the data file.
+        start: checkpoint of another run to start from.
 
     Raises:
         FacetError: an unknown name, an impossible value, or a choice that is asked for (backbone, weights, label).
     """
+    sets = _typed_sets(sets)
+    options = {name: value for name, value in for_both_phases(given).items() if name in given or name not in sets}
+    chosen = for_both_phases(sets) | options
+    weights = None if start else _weights_file(chosen)
+    layers = [
+        ("the HDF5 file", _from_file(reader, asked_for_label=not start and "label" not in chosen)),
+        ("the weights file's sidecar", _from_sidecar(weights)),
+        *([(f"run {start.run.name}", _from_start(start, chosen))] if start else []),
+        ("--set", for_both_phases(sets)),
+        ("option", options),
+    ]
+    values: dict[str, Any] = {"image_size": _BUILT_IN_SIZE, "precision": "auto"}
+    values |= {name: value for _origin, layer in layers for name, value in layer.items()}
+    origins = {name: origin for origin, layer in layers for name in layer}
+    if start is None:
+        _ask(values)
+    values |= {"weights": start.settings.weights} if start else _settled_weights(weights, values)
+    _check_labels(reader, values["label"])
+    values["best_metric"] = _best_metric(values.get("best_metric"), tuple(values["label"]))
+    return Resolved(make_settings(values), origins)
+
+
+def settled_precision(asked: str, devices_have_bfloat16: bool) -> str:
+    """Gives `float32` or `mixed_bfloat16` for a setting that may be `auto`.
+
+    Args:
+        asked: the setting.
+        devices_have_bfloat16: the run is on GPUs that compute it natively.
+    """
+    if asked != "auto":
+        return asked
+    return "mixed_bfloat16" if devices_have_bfloat16 else "float32"
+
+
+def _typed_sets(sets: dict[str, Any]) -> dict[str, Any]:
     for name in sets:
         if name not in setting_names():
             raise FacetError(f"--set {name}: {did_you_mean(name, setting_names())}")
-    sets = {name: typed(name, value) for name, value in sets.items()}
-    chosen = sets | given
-    weights = _weights_file(chosen)
-    layers = [
-        ("the HDF5 file", _from_file(reader, asked_for_label="label" not in chosen)),
-        ("the weights file's sidecar", _from_sidecar(weights)),
-        ("--set", sets),
-        ("option", given),
-    ]
-    values = {name: value for _origin, layer in layers for name, value in layer.items()}
-    origins = {name: origin for origin, layer in layers for name in layer}
-    _ask(values)
+    return {name: typed(name, value) for name, value in sets.items()}
+
+
+def _from_start(start: Start, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Gives the settings of the run that a checkpoint belongs to, but for its data and its own beginnings.
+
+    A checkpoint of fine-tuning has its warm-up behind it.
+    """
+    start.check_shape(chosen)
+    values = {name: value for name, value in flat(start.settings).items() if name not in _OWN}
+    if start.phase == FINE_TUNING:
+        values["warm_up_epochs"] = 0
+    return values | {"start": start.text, "start_digest": start.digest}
+
+
+def _settled_weights(weights: WeightsFile | None, values: dict[str, Any]) -> dict[str, Any]:
     if weights is not None:
         check_architecture(weights, values["backbone"])
-    for label in values["label"]:
+    return _weights_told(weights, values["weights"])
+
+
+def _weights_told(file: WeightsFile | None, asked: str) -> dict[str, Any]:
+    if file is None:
+        return {"weights_digest": asked}
+    return {"weights": str(file.path.absolute()), "weights_digest": file.digest()}
+
+
+def _check_labels(reader: HDF5Reader, labels: tuple[str, ...]) -> None:
+    for label in labels:
         if label not in reader.label_names:
             raise FacetError(
                 f"--label {label}: {reader.path} does not have it, {did_you_mean(label, reader.label_names)}"
             )
-    values |= {"image_size": values.get("image_size", _BUILT_IN_SIZE), "label": tuple(values["label"])}
-    if weights is not None:
-        values |= {"weights": str(weights.path.absolute())}
-    values["weights_digest"] = weights.digest() if weights else values["weights"]
-    values["best_metric"] = _best_metric(values.get("best_metric"), values["label"])
-    return Resolved(make_settings(values), origins)
 
 
 def _weights_file(chosen: dict[str, Any]) -> WeightsFile | None:
@@ -115,10 +166,9 @@ def typed_changes(asked: dict[str, Any], label: tuple[str, ...]) -> dict[str, An
         asked: options and `--set` pairs, by setting name.
         label: the run's labels.
     """
-    for name in asked:
-        if name not in setting_names():
-            raise FacetError(f"--set {name}: {did_you_mean(name, setting_names())}")
-    changes = {name: typed(name, value) for name, value in asked.items()}
+    changes = for_both_phases(_typed_sets(asked))
+    if "weights" in changes:
+        changes |= _weights_told(_weights_file(changes), changes["weights"])
     if "best_metric" in changes:
         changes["best_metric"] = _best_metric(changes["best_metric"], label)
     return changes

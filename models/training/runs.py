@@ -1,6 +1,7 @@
 """A run is a folder: `history/NAME/`. Where its files lie, who may write, which checkpoint is meant."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.locking import try_lock
+from models.training.checkpoints import checkpoint_place
 from models.training.state import Best
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)*")
@@ -67,7 +69,7 @@ class Run:
 
     def clear(self) -> None:
         """Takes away what an earlier training of this name left, but for exports."""
-        for name in ("config.yaml", "epochs.csv", "curves.png", "evaluation", "checkpoints"):
+        for name in ("config.yaml", "epochs.csv", "curves.png", "evaluation", "checkpoints", "tensorboard"):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -88,14 +90,21 @@ class Run:
         values = self._pointer("best")
         if values is None or not (self.checkpoints / values["checkpoint"]).is_file():
             return None
-        return Best(values["value"], values["phase"], values["epoch"], values["checkpoint"])
+        value = math.nan if values["value"] is None else values["value"]
+        return Best(value, values["phase"], values["epoch"], values["checkpoint"])
 
     def _pointer(self, which: str) -> dict[str, Any] | None:
+        """Gives what a pointer says, None where there is none or it is damaged: the names of the files tell as much."""
+        keys = {"checkpoint"} if which == "latest" else {"checkpoint", "value", "phase", "epoch"}
         try:
             values = json.loads((self.checkpoints / f"{which}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return None
-        return values if isinstance(values, dict) else None
+        return values if isinstance(values, dict) and keys <= values.keys() else None
+
+    def checkpoint_names(self) -> list[str]:
+        """Gives the names of all checkpoint files, in the order of the training."""
+        return sorted((path.name for path in self.checkpoints.glob("[!.]*.keras")), key=checkpoint_place)
 
     def checkpoint(self, which: str = "best") -> Path:
         """Gives the path of a checkpoint.
@@ -112,7 +121,7 @@ class Run:
         for path in (self.checkpoints / which, self.checkpoints / f"{which}.keras", Path(which)):
             if path.is_file():
                 return path
-        stems = [path.stem for path in self.checkpoints.glob("[!.]*.keras")]
+        stems = [Path(name).stem for name in self.checkpoint_names()]
         raise FacetError(f"checkpoint {which!r} of run {self.name!r}: {did_you_mean(which, ['best', 'last', *stems])}")
 
     @contextmanager

@@ -1,7 +1,6 @@
 """The resolved configuration of a run: every choice that decides its result, and where each came from."""
 
 import dataclasses
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,24 @@ from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.images.fit import FITS, parse_size
 from models.network import HeadShape
 from models.training.class_weights import parse_class_weights
+from models.training.phase import FINE_TUNING, WARM_UP, Phase
+from models.training.setting_names import NEUTRAL, PHASE_FIELDS, PROVENANCE, SHARED, for_both_phases
+from models.training.typed_values import as_kind, kind_name
+from models.training.value_checks import check_choice, check_number
 
-OPTIMIZERS = ("adam", "adamax", "rmsprop", "sgd")
 AUGMENTS = ("none", "mirror")
+BATCH_NORMALIZATIONS = ("frozen", "synchronized")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+
+_WARM_UP, _FINE_TUNING = Phase(WARM_UP, 24, 1e-3, "adam"), Phase(FINE_TUNING, 50, 1e-4, "adam", "4")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What decides a training, by the names of the command line.
+
+    In `config.yaml`, `--set` and options the phases are flat: `warm_up_epochs` is `warm_up.epochs`, `trainable_layers`
+    is `fine_tuning.trainable_layers`, and a name of `SHARED` such as `optimizer` means both phases.
 
     Attributes:
         data: path of the HDF5 file.
@@ -27,12 +36,16 @@ class Settings:
         label: trained labels.
         backbone, backbone_arguments: registry name and what its Keras application is given.
         weights: `imagenet`, `none` or a file; weights_digest: XXH3-128 of that file, hex.
+        start: checkpoint that the run starts from, as `RUN@NAME`, empty for new layers on `weights`; start_digest:
+            XXH3-128 of that file, hex.
         image_size: (height, width) in pixels; fit: how images get there.
         batch_size: global batch, also of validation.
+        gradient_accumulation: parts that a global batch is done in, one after the other, with one update: less memory,
+            the same result up to rounding, but for dropout's masks.
         pooling, units, dropout: see `models.network.HeadShape`.
-        optimizer: of both phases.
-        warm_up_epochs, warm_up_learning_rate, fine_tuning_epochs, fine_tuning_learning_rate: of each phase.
-        trainable_layers: backbone layers that fine-tuning trains: a number from the top, a layer's name, or `all`.
+        batch_normalization: `frozen`, or `synchronized` to train it over all replicas in fine-tuning.
+        precision: `float32` or `mixed_bfloat16`; `auto` until the devices are known, see `settled_precision`.
+        warm_up, fine_tuning: the two phases.
         fine_tuning_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
         class_weights: `none`, `balanced` or such as `0:1,1:1.582`.
         augment: `none` or `mirror`.
@@ -52,18 +65,19 @@ class Settings:
     image_size: tuple[int, int]
     best_metric: str
     weights_digest: str = ""
+    start: str = ""
+    start_digest: str = ""
     backbone_arguments: dict[str, Any] = field(default_factory=dict)
     fit: str = "stretch"
     batch_size: int = 64
+    gradient_accumulation: int = 1
     pooling: str = "average"
     units: tuple[int, ...] = (256,)
     dropout: float = 0.2
-    optimizer: str = "adam"
-    warm_up_epochs: int = 24
-    warm_up_learning_rate: float = 1e-3
-    fine_tuning_epochs: int = 50
-    fine_tuning_learning_rate: float = 1e-4
-    trainable_layers: str = "4"
+    batch_normalization: str = "frozen"
+    precision: str = "float32"
+    warm_up: Phase = _WARM_UP
+    fine_tuning: Phase = _FINE_TUNING
     fine_tuning_from: str = "best"
     class_weights: str = "none"
     augment: str = "mirror"
@@ -75,19 +89,23 @@ class Settings:
     keep: str = "2"
 
     def __post_init__(self) -> None:
-        """Refuses impossible values, naming each."""
+        """Refuses impossible values, naming each; the phases have refused theirs."""
         HeadShape(self.pooling, self.units, self.dropout)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("augment", self.augment, AUGMENTS)
-        _check_choice("fit", self.fit, FITS)
-        _check_choice("fine_tuning_from", self.fine_tuning_from, ("best", "last"))
-        for name in ("batch_size", "warm_up_learning_rate", "fine_tuning_learning_rate"):
-            _check_number(name, getattr(self, name), above=0)
-        for name in ("warm_up_epochs", "fine_tuning_epochs", *(n for n in NEUTRAL if n.startswith("checkpoint"))):
-            _check_number(name, getattr(self, name), least=0)
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        check_number("image_size", min(self.image_size), above=0)
+        for name in ("batch_size", "gradient_accumulation"):
+            check_number(name, getattr(self, name), above=0)
+        for name in (name for name in NEUTRAL if name.startswith("checkpoint")):
+            check_number(name, getattr(self, name), least=0)
+        if self.batch_size % self.gradient_accumulation:
+            raise FacetError(
+                f"gradient_accumulation {self.gradient_accumulation}: does not divide the batch size"
+                f" {self.batch_size}, expected a number of equal parts"
+            )
         if not self.label or len(set(self.label)) < len(self.label):
             raise FacetError(f"label {','.join(self.label)!r}: expected one or several different labels")
-        if self.warm_up_epochs == self.fine_tuning_epochs == 0:
+        if self.warm_up.epochs == self.fine_tuning.epochs == 0:
             raise FacetError("warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch")
         if self.class_weights not in ("none", "balanced"):
             parse_class_weights(self.class_weights)
@@ -111,7 +129,7 @@ class Settings:
 
     def differences(self, other: "Settings") -> list[str]:
         """Lists what differs and would change the result, as `name: own value, not the other's`."""
-        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        mine, theirs = flat(self), flat(other)
         return [
             f"{name}: {mine[name]}, not {theirs[name]}"
             for name in mine
@@ -119,22 +137,24 @@ class Settings:
         ]
 
 
-#: What may differ between a run and its resume without changing the result. Paths may: the files' digests may not.
-NEUTRAL = ("data", "weights", "checkpoint_every", "checkpoint_every_steps", "checkpoint_every_minutes", "keep")
+_CHOICES = {
+    "augment": AUGMENTS,
+    "fit": FITS,
+    "fine_tuning_from": ("best", "last"),
+    "batch_normalization": BATCH_NORMALIZATIONS,
+    "precision": PRECISIONS,
+}
 
-#: What a resume may raise.
-EXTENDABLE = ("warm_up_epochs", "fine_tuning_epochs")
-
-
-_KINDS = {f.name: f.type for f in dataclasses.fields(Settings)}
+_COMMON = {f.name: f for f in dataclasses.fields(Settings) if f.type is not Phase}
+_PHASE_KINDS = {f.name: f.type for f in dataclasses.fields(Phase)}
+_KINDS = {
+    **{name: f.type for name, f in _COMMON.items()},
+    **{key: _PHASE_KINDS[name] for key, (_phase, name) in PHASE_FIELDS.items()},
+    **{name: _PHASE_KINDS[name] for name in SHARED},
+}
 _NEEDED = tuple(
-    f.name
-    for f in dataclasses.fields(Settings)
-    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    name for name, f in _COMMON.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 )
-
-#: What the data and weights files say of themselves: no option or --set may say otherwise.
-PROVENANCE = ("data", "images_digest", "index_digest", "weights_digest")
 
 
 def setting_names() -> tuple[str, ...]:
@@ -142,8 +162,15 @@ def setting_names() -> tuple[str, ...]:
     return tuple(name for name in _KINDS if name not in PROVENANCE)
 
 
+def flat(settings: Settings) -> dict[str, Any]:
+    """Gives every setting by its flat name, the phases' own last."""
+    common = {name: getattr(settings, name) for name in _COMMON}
+    phases = {key: getattr(getattr(settings, phase), name) for key, (phase, name) in PHASE_FIELDS.items()}
+    return common | phases
+
+
 def make_settings(values: dict[str, Any]) -> Settings:
-    """Makes settings of plain values, as a YAML file or --set gives them.
+    """Makes settings of plain flat values, as a YAML file or --set gives them.
 
     Raises:
         FacetError: an unknown or missing name, or a value of another type.
@@ -154,7 +181,15 @@ def make_settings(values: dict[str, Any]) -> Settings:
     missing = [name for name in _NEEDED if name not in values]
     if missing:
         raise FacetError(f"settings: {', '.join(missing)} not found, expected every setting of a run")
-    return Settings(**{name: typed(name, value) for name, value in values.items()})
+    values = {name: typed(name, value) for name, value in for_both_phases(values).items()}
+    common = {name: value for name, value in values.items() if name in _COMMON}
+    return Settings(**common, warm_up=_phase(_WARM_UP, values), fine_tuning=_phase(_FINE_TUNING, values))
+
+
+def _phase(built_in: Phase, values: dict[str, Any]) -> Phase:
+    """Gives a phase with its own flat values, and built-in ones otherwise."""
+    own = {flat_name: name for flat_name, (phase, name) in PHASE_FIELDS.items() if phase == built_in.name}
+    return dataclasses.replace(built_in, **{name: values[key] for key, name in own.items() if key in values})
 
 
 def typed(name: str, value: Any) -> Any:
@@ -165,35 +200,15 @@ def typed(name: str, value: Any) -> Any:
     if name == "label" and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     try:
-        return _as(kind, value)
+        return as_kind(kind, value)
     except (TypeError, ValueError):
-        raise FacetError(f"setting {name}: expected {_kind_name(kind)}, found {value!r}") from None
-
-
-def _as(kind: Any, value: Any) -> Any:
-    """Gives `value` as `kind`; raises TypeError or ValueError where it is something else."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
-        return tuple(_as(part, item) for part, item in zip(kinds, value, strict=True))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and (is_number or isinstance(value, str)):
-        return float(value)  # YAML 1.1 takes 1e-3 for text
-    if kind is str and is_number:
-        return str(value)
-    if not isinstance(value, origin or kind) or (kind is int and not is_number):
-        raise TypeError
-    return value
-
-
-def _kind_name(kind: Any) -> str:
-    return str(getattr(kind, "__name__", kind)) if typing.get_origin(kind) is None else str(kind)
+        raise FacetError(f"setting {name}: expected {kind_name(kind)}, found {value!r}") from None
 
 
 def to_yaml(settings: Settings, origins: dict[str, str]) -> str:
     """Gives `config.yaml`: one setting a line, with a comment that says where its value came from."""
     lines = ["# The resolved configuration of this run; each value with where it came from."]
-    for name, value in dataclasses.asdict(settings).items():
+    for name, value in flat(settings).items():
         plain = list(value) if isinstance(value, tuple) else value
         flow = None if isinstance(plain, list | dict) else False
         text = yaml.safe_dump({name: plain}, default_flow_style=flow, width=10_000).strip()
@@ -216,13 +231,3 @@ def load_origins(path: Path) -> dict[str, str]:
     """Reads back, by setting name, what the comments of a `config.yaml` say of where each value came from."""
     lines = (line.rpartition("  # ") for line in path.read_text(encoding="utf-8").splitlines())
     return {setting.partition(":")[0]: origin for setting, mark, origin in lines if mark}
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise FacetError(f"{name} {value!r}: {did_you_mean(value, choices)}")
-
-
-def _check_number(name: str, value: float, *, above: float | None = None, least: float | None = None) -> None:
-    if (above is not None and not value > above) or (least is not None and not value >= least):
-        raise FacetError(f"{name} {value}: expected a number {'above' if above is not None else 'of at least'} 0")

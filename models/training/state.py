@@ -39,6 +39,8 @@ class TrainingState:
         rows: rows of `epochs.csv` so far.
         best: the best epoch over all phases, None before the first.
         optimizer_steps: updates of the present phase's optimizer.
+        observers: what callbacks keep, by name.
+        began_from: checkpoint that the phase began from, empty where it began from none.
     """
 
     phase: str = ""
@@ -49,10 +51,13 @@ class TrainingState:
     rows: list[Row] = field(default_factory=list)
     best: Best | None = None
     optimizer_steps: int = 0
+    observers: dict[str, Any] = field(default_factory=dict)
+    began_from: str = ""
 
-    def begin_phase(self, name: str) -> None:
-        """Moves to the start of a phase."""
-        self.phase, self.epoch, self.optimizer_steps = name, 0, 0
+    def begin_phase(self, name: str, began_from: str = "") -> None:
+        """Moves to the start of a phase, which begins from a checkpoint of the one before."""
+        self.began_from = began_from
+        self.phase, self.epoch, self.optimizer_steps, self.observers = name, 0, 0, {}
         self.begin_epoch()
 
     def begin_epoch(self) -> None:

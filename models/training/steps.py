@@ -1,69 +1,110 @@
-"""The two compiled steps: one that trains, one that measures. Each gives (sum, weight) pairs and nothing else."""
+"""The two compiled steps: one that trains, one that measures. Each gives (sum, weight) pairs over all replicas."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from hdf5_helper.hashing import hash_integer
+import numpy as np
+
 from models.heads import Head
-from models.network import backbone_of, scores_model
+from models.network import scores_model
+from models.training.chance import seed_generators, seeded_by_step, step_seeds, use_seeds
+from models.training.distribution.replicas import Replicas
 from models.training.feeding import Batch
+from models.training.precision import computing_in
 from models.training.state import Sums
+from models.training.stopping import Flags
 
 
-def training_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Sums]:
+@dataclass(frozen=True)
+class Update:
+    """How a batch becomes one update of the weights, beside optimizer and learning rate.
+
+    Attributes:
+        seed, phase: choose the dropout of every step.
+        clipping: largest global norm of the gradient, 0 for any (Pascanu et al. 2013).
+        smoothing: of the targets of classes, in [0, 1) (Szegedy et al. 2016).
+        parts: a batch is done in so many, one after the other: less memory for the same update.
+        precision: `float32` or `mixed_bfloat16`.
+    """
+
+    seed: int = 0
+    phase: int = 0
+    clipping: float = 0.0
+    smoothing: float = 0.0
+    parts: int = 1
+    precision: str = "float32"
+
+
+#: Takes a batch, the number of the phase's update and this worker's flags; gives sums and flags over all workers.
+TrainingStep = Callable[[Batch, int, Flags], tuple[Sums, Flags]]
+EvaluationStep = Callable[[Batch, Flags], tuple[Sums, Flags]]
+
+
+def training_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, update: Update) -> TrainingStep:
     """Gives a function that updates the model's trainable variables by one batch.
 
-    Its sums are those of the batch before the update. The loss of each label is the sum of weighted losses over
-    the number of known labels, so an unknown label, or a padded row, adds nothing.
+    Its sums are those of the batch before the update. The loss of each label is the sum of weighted losses over the
+    number of known labels of the whole batch, so an unknown label, or a padded row, adds nothing, and however many
+    replicas share the batch, the loss is the same.
     """
     import tensorflow as tf
 
-    scores = scores_model(model, heads)
+    scores, generators = scores_model(model, heads), seed_generators(model)
     variables, optimizer = model.trainable_variables, model.optimizer
 
-    @tf.function(reduce_retracing=True)
-    def step(images: Any, targets: Any, weights: Any, counted: Any) -> Any:
+    def gradients(inputs: Any) -> tuple[Any, Any]:
+        use_seeds(inputs["seeds"])
         with tf.GradientTape() as tape:
-            outputs = scores(tf.cast(images, tf.float32), training=True)
-            sums = _sums(heads, outputs, targets, weights, counted)
-            loss = _loss(heads, sums)
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return sums
+            outputs = scores(tf.cast(inputs["images"], tf.float32), training=True)
+            sums = _sums(heads, outputs, inputs, update.smoothing)
+            loss = _loss(heads, sums, inputs["totals"])
+        return tape.gradient(loss, variables), sums
 
-    return lambda batch: _numbers(step(batch.images, batch.targets, batch.weights, batch.counted))
+    def replica(inputs: Any) -> Any:
+        found, sums = gradients(inputs) if update.parts == 1 else _by_parts(gradients, inputs, update.parts)
+        if update.clipping:
+            found = _clipped(found, update.clipping, replicas.count)
+        optimizer.apply(found, variables)  # adds up the replicas' gradients
+        return _reduced(sums, inputs["flags"])
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(inputs: Any) -> Any:
+        with seeded_by_step(generators), computing_in(update.precision, model, heads):
+            return replicas.strategy.run(replica, (inputs,))
+
+    def run(batch: Batch, number: int, flags: Flags) -> tuple[Sums, Flags]:
+        first = replicas.worker * replicas.local
+
+        def inputs(part: int) -> dict[str, Any]:
+            seeds = step_seeds(len(generators), update.seed, update.phase, number, first + part)
+            return _arrays(batch, flags, replicas, part) | {"seeds": seeds}
+
+        return _unpacked(heads, replicas.first_of(step(replicas.spread(inputs))))
+
+    return run
 
 
-def evaluation_step(model: Any, heads: tuple[Head, ...]) -> Callable[[Batch], Sums]:
-    """Gives a function that measures one batch in inference mode, without class weights."""
+def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas) -> EvaluationStep:
+    """Gives a function that measures one batch in inference mode and in float32, without class weights."""
     import tensorflow as tf
 
     scores = scores_model(model, heads)
 
-    @tf.function(reduce_retracing=True)
-    def step(images: Any, targets: Any, counted: Any) -> Any:
-        outputs = scores(tf.cast(images, tf.float32), training=False)
-        return _sums(heads, outputs, targets, counted, counted)
+    def replica(inputs: Any) -> Any:
+        outputs = scores(tf.cast(inputs["images"], tf.float32), training=False)
+        return _reduced(_sums(heads, outputs, inputs, 0.0), inputs["flags"])
 
-    return lambda batch: _numbers(step(batch.images, batch.targets, batch.counted))
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(inputs: Any) -> Any:
+        return replicas.strategy.run(replica, (inputs,))
 
+    def run(batch: Batch, flags: Flags) -> tuple[Sums, Flags]:
+        inputs = replicas.spread(lambda part: _arrays(batch, flags, replicas, part))
+        return _unpacked(heads, replicas.first_of(step(inputs)))
 
-def dropout_seeder(model: Any, seed: int) -> Callable[[int, int], None]:
-    """Gives a function that sets every dropout's seed for (phase, step), so that no random state needs saving."""
-    import keras
-
-    layers = [
-        layer
-        for layer in (*backbone_of(model).layers, *model.layers)
-        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0
-    ]
-
-    def assign(phase: int, step: int) -> None:
-        for place, layer in enumerate(layers):
-            bits = hash_integer(seed, phase, step, place, 0)
-            layer.seed_generator.state.assign([bits >> 33, bits & 0x7FFFFFFF])
-
-    return assign
+    return run
 
 
 def figures(heads: tuple[Head, ...], sums: Sums) -> dict[str, float]:
@@ -80,25 +121,74 @@ def figures(heads: tuple[Head, ...], sums: Sums) -> dict[str, float]:
     return {"loss": loss, **means}
 
 
-def _sums(heads: tuple[Head, ...], outputs: Any, targets: Any, weights: Any, counted: Any) -> Any:
-    """Gives, by column, a tensor [sum, weight] of one batch."""
+def _arrays(batch: Batch, flags: Flags, replicas: Replicas, part: int) -> dict[str, Any]:
+    """Gives what the step takes on one of this worker's replicas; flags count once a worker."""
+    rows = {"targets": batch.targets, "weights": batch.weights, "counted": batch.counted}
+    shares = {name: {k: replicas.share(v, part) for k, v in values.items()} for name, values in rows.items()}
+    totals = {label: np.float32(count) for label, count in batch.totals.items()}
+    mine = flags.numbers() if part == 0 else Flags().numbers()
+    return {"images": replicas.share(batch.images, part), **shares, "totals": totals, "flags": mine}
+
+
+def _sums(heads: tuple[Head, ...], outputs: Any, inputs: Any, smoothing: float) -> Any:
+    """Gives a tensor (heads, 2, 2) of one replica's batch: of each head [sum, weight] of its loss and of its metric."""
     import tensorflow as tf
 
-    sums = {}
+    sums = []
     for head in heads:
-        scores, target, count = outputs[head.label], targets[head.label], tf.reduce_sum(counted[head.label])
-        sums[head.loss_name] = tf.stack([tf.reduce_sum(head.losses(scores, target) * weights[head.label]), count])
-        metric = tf.reduce_sum(head.metrics(scores, target) * counted[head.label])
-        sums[head.metric_name] = tf.stack([metric, count])
-    return sums
+        scores, target = tf.cast(outputs[head.label], tf.float32), inputs["targets"][head.label]
+        counted = inputs["counted"][head.label]
+        loss = tf.reduce_sum(head.losses(scores, target, smoothing) * inputs["weights"][head.label])
+        metric, count = tf.reduce_sum(head.metrics(scores, target) * counted), tf.reduce_sum(counted)
+        sums.append([[loss, count], [metric, count]])
+    return tf.convert_to_tensor(sums)
 
 
-def _loss(heads: tuple[Head, ...], sums: Any) -> Any:
-    """Gives the loss to be minimised: as in `figures`, of one batch, as a tensor."""
+def _loss(heads: tuple[Head, ...], sums: Any, totals: Any) -> Any:
+    """Gives this replica's part of the loss to be minimised: as in `figures`, of one batch, as a tensor."""
     import tensorflow as tf
 
-    return sum(head.loss_weight * tf.math.divide_no_nan(*tf.unstack(sums[head.loss_name])) for head in heads)
+    means = [tf.math.divide_no_nan(sums[place, 0, 0], totals[head.label]) for place, head in enumerate(heads)]
+    return sum(head.loss_weight * mean for head, mean in zip(heads, means, strict=True))
 
 
-def _numbers(sums: Any) -> Sums:
-    return {name: [float(number) for number in pair.numpy()] for name, pair in sums.items()}
+def _by_parts(gradients: Callable[[Any], tuple[Any, Any]], inputs: Any, parts: int) -> tuple[Any, Any]:
+    """Gives gradients and sums of a batch that is done in parts, one after the other, each with seeds of its own."""
+    import tensorflow as tf
+
+    rows = {name: inputs[name] for name in ("images", "targets", "weights", "counted")}
+    stacked = tf.nest.map_structure(lambda v: tf.reshape(v, [parts, -1, *v.shape[1:]]), rows)
+
+    def one(part: Any) -> tuple[Any, Any]:
+        taken = tf.nest.map_structure(lambda values: values[part], stacked)
+        seeds = tf.bitwise.bitwise_and(inputs["seeds"] + tf.stack([0, part * 65536]), 0x7FFFFFFF)
+        return gradients(inputs | taken | {"seeds": seeds})
+
+    def more(part: Any, so_far: Any) -> tuple[Any, Any]:
+        return part + 1, tf.nest.map_structure(tf.add, so_far, one(part))
+
+    # not unrolled: the next part begins only when the memory of the one before it is free again
+    return tf.while_loop(lambda part, _: part < parts, more, (1, one(0)), parallel_iterations=1)[1]  # type: ignore[no-any-return]
+
+
+def _clipped(gradients: Any, norm: float, replicas: int) -> Any:
+    """Gives each replica its share of the whole gradient, shortened to a norm: the optimizer adds the shares up."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    clipped, _ = tf.clip_by_global_norm(context.all_reduce(tf.distribute.ReduceOp.SUM, gradients), norm)
+    return [gradient / replicas for gradient in clipped]
+
+
+def _reduced(sums: Any, flags: Any) -> Any:
+    """Adds up sums and flags over all replicas, as one vector."""
+    import tensorflow as tf
+
+    vector = tf.concat([tf.reshape(sums, [-1]), flags], axis=0)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, vector)
+
+
+def _unpacked(heads: tuple[Head, ...], vector: Any) -> tuple[Sums, Flags]:
+    pairs = vector[: 4 * len(heads)].astype(float).reshape(-1, 2).tolist()
+    names = [name for head in heads for name in (head.loss_name, head.metric_name)]
+    return dict(zip(names, pairs, strict=True)), Flags.of(vector[4 * len(heads) :])

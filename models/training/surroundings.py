@@ -6,9 +6,18 @@ from pathlib import Path
 
 from hdf5_helper.cores import available_cores
 
+#: What decides which examples share a mask of dropout.
+_OF_MASKS = ("replicas", "gradient accumulation")
 
-def surroundings() -> dict[str, str]:
-    """Gives versions, threads, oneDNN setting and CPU of this process, as text by name."""
+
+def surroundings(replicas: int = 1, precision: str = "float32", parts: int = 1) -> dict[str, str]:
+    """Gives versions, threads, oneDNN setting and CPU of this process, as text by name.
+
+    Args:
+        replicas: that share a batch.
+        precision: of the training step.
+        parts: that each replica does its share in.
+    """
     import keras
     import tensorflow as tf
 
@@ -23,8 +32,9 @@ def surroundings() -> dict[str, str]:
         "op determinism": str(is_op_determinism_enabled()),
         "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "CPU": cpu_name(),
-        "replicas": "1",
-        "precision": "float32",
+        "replicas": str(replicas),
+        "gradient accumulation": str(parts),
+        "precision": precision,
     }
 
 
@@ -43,4 +53,6 @@ def changed(then: dict[str, str], now: dict[str, str]) -> str:
     differences = [f"{name} was {value}, is {now.get(name)}" for name, value in then.items() if now.get(name) != value]
     if not differences:
         return ""
-    return "the last digits may differ from an unbroken run: " + "; ".join(differences)
+    masks = any(now.get(name) != then[name] for name in _OF_MASKS if name in then)
+    what = "the last digits, and with dropout its masks," if masks else "the last digits"
+    return f"{what} may differ from an unbroken run: " + "; ".join(differences)

@@ -2,23 +2,25 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say, Silent, no_words
 from models.heads import Head
+from models.training.distribution.replicas import Replicas
+from models.training.early_stopping import patience_over
 from models.training.feeding import Batch
 from models.training.history import column_place
 from models.training.keeper import CheckpointKeeper
+from models.training.memory import memory_explained
+from models.training.observers import Observers, figures_of
 from models.training.pace import Pace
-from models.training.phases import FINE_TUNING, Phase
+from models.training.phase import FINE_TUNING, Phase
+from models.training.schedule import rates
 from models.training.state import Row, Sums, TrainingState, add
-from models.training.steps import dropout_seeder, evaluation_step, figures, training_step
-from models.training.stopping import StopFlag, Stopped
-
-#: Columns of a row that are no loss or metric.
-_NOT_FIGURES = ("phase", "epoch", "step", "learning_rate", "seconds", "images_per_second")
+from models.training.steps import EvaluationStep, TrainingStep, Update, evaluation_step, figures, training_step
+from models.training.stopping import Flags, StopFlag, Stopped
 
 #: Epochs of fine-tuning are numbered from here for order and mirroring, so that it does not repeat those of warm-up.
 _FINE_TUNING_EPOCHS = 1 << 20
@@ -52,7 +54,9 @@ class Trainer:
         heads: of the model, in order.
         training, validation: where batches come from; without validation the training figures choose the best.
         keeper: writes checkpoints, `epochs.csv` and pointers.
-        seed: of dropout.
+        replicas: the devices that share every batch.
+        update: how a batch becomes an update, but for what the phases say.
+        observers: callbacks and trackers.
         stop: tells when the user or the scheduler wants an end.
         say, progress: what the user sees.
         start_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
@@ -62,36 +66,72 @@ class Trainer:
     training: TrainingSource
     validation: EvaluationSource | None
     keeper: CheckpointKeeper
-    seed: int = 0
+    replicas: Replicas = field(default_factory=Replicas)
+    update: Update = field(default_factory=Update)
+    observers: Observers = field(default_factory=Observers)
     stop: StopFlag = field(default_factory=StopFlag)
     say: Say = no_words
     progress: Progress = field(default_factory=Silent)
     start_from: str = "best"
+    pace: Pace = field(default_factory=Pace, init=False)
 
     def run_phase(self, model: Any, phase: Phase, state: TrainingState) -> None:
         """Trains from `state` to the end of `phase`; the model is compiled with the phase's optimizer.
 
         Raises:
-            FacetError: a loss is not finite.
+            FacetError: a loss is not finite, or memory ran out.
             Stopped: a stop was asked for, and a checkpoint holds the place.
         """
-        train, measure, pace = training_step(model, self.heads), evaluation_step(model, self.heads), Pace()
-        seed_dropout, fine_tuning = dropout_seeder(model, self.seed), phase.name == FINE_TUNING
+        update = replace(
+            self.update,
+            phase=int(phase.name == FINE_TUNING),
+            clipping=phase.gradient_clipping,
+            smoothing=phase.label_smoothing,
+        )
+        train = training_step(model, self.heads, self.replicas, update)
+        measure = evaluation_step(model, self.heads, self.replicas)
+        self.pace = Pace()
+        self.observers.catch_up(state.rows)
+        self.observers.begin_phase(model, phase.name, phase.epochs, self.training.steps, state.epoch)
+        if state.observers:
+            self.observers.restore(state.observers)
         if not state.rows:
             row = {"phase": phase.name, "epoch": 0, "step": 0, **self._validate(model, measure, state, "epoch 0")}
             state.rows.append(row)
             self._tell(row, phase)
-        while state.epoch < phase.epochs:
-            steps, epoch = self.training.steps, state.epoch + 1
-            self.progress.start(f"{phase.name} epoch {epoch}/{phase.epochs}", steps, done=state.step)
-            pace.begin()
-            for batch in self.training.batches(epoch + fine_tuning * _FINE_TUNING_EPOCHS, state.step):
-                seed_dropout(int(fine_tuning), state.optimizer_steps)
-                self._step(train(batch), pace, phase, state)
-                self._between_steps(model, state)
+        while not self.is_over(phase, state):
+            self._run_epoch(model, train, phase, state)
             self._end_epoch(model, measure, phase, state)
 
-    def _step(self, totals: Sums, pace: Pace, phase: Phase, state: TrainingState) -> None:
+    def is_over(self, phase: Phase, state: TrainingState) -> bool:
+        """Says whether a phase has no epoch left: all are done, or early stopping or a callback ended it."""
+        return (
+            state.epoch >= phase.epochs
+            or patience_over(phase, state.rows, self.keeper.metric)
+            or bool(self.replicas.chiefs(self.observers.stop))
+        )
+
+    def _run_epoch(self, model: Any, train: TrainingStep, phase: Phase, state: TrainingState) -> None:
+        steps, epoch = self.training.steps, state.epoch + 1
+        rate = rates(phase, state.rows, steps)
+        self.progress.start(f"{phase.name} epoch {epoch}/{phase.epochs}", steps, done=state.step)
+        self.observers.begin_epoch(epoch)
+        self.pace.begin()
+        numbered = epoch + (phase.name == FINE_TUNING) * _FINE_TUNING_EPOCHS
+        for batch in self.training.batches(numbered, state.step):
+            if rate is not None:
+                model.optimizer.learning_rate = rate(state.epoch * steps + state.step)
+            self.observers.begin_step(state.step)
+            with memory_explained(self.training.batch_size):
+                totals, flags = train(batch, state.optimizer_steps, self.stop.flags)
+            self._count(totals, phase, state)
+            self._between_steps(model, self._agreed(flags), state)
+
+    def _agreed(self, flags: Flags) -> Flags:
+        """Gives what all workers know of signals: alone, this process need not wait for the next step's sums."""
+        return flags if self.replicas.workers > 1 else self.stop.flags
+
+    def _count(self, totals: Sums, phase: Phase, state: TrainingState) -> None:
         loss = figures(self.heads, totals)["loss"]
         if not math.isfinite(loss):
             raise FacetError(
@@ -99,25 +139,32 @@ class Trainer:
                 f" one; the last checkpoint is untouched, try a learning rate below {phase.learning_rate:g}"
             )
         add(state.sums, totals)
+        so_far = figures(self.heads, state.sums)
+        self.observers.end_step(state.step, so_far)
         state.step += 1
         state.optimizer_steps += 1
-        state.seconds += pace.step()
-        self.progress.advance(1, _text(figures(self.heads, state.sums)))
-        left = pace.estimate((phase.epochs - state.epoch) * self.training.steps - state.step)
+        state.seconds += self.pace.step()
+        self.progress.advance(1, _text(so_far))
+        left = self.pace.estimate((phase.epochs - state.epoch) * self.training.steps - state.step)
         if left:
             self.say(f"{left} for the rest of {phase.name}")
 
-    def _between_steps(self, model: Any, state: TrainingState) -> None:
-        if self.stop.asked:
-            self._stop(model, state)
+    def _between_steps(self, model: Any, flags: Flags, state: TrainingState) -> None:
+        if flags.signal:
+            self._stop(model, flags, state)
         if state.step < self.training.steps and self.keeper.due_after_step(state):
-            self.keeper.save(model, state)
+            self._save(model, state)
 
-    def _stop(self, model: Any, state: TrainingState) -> None:
-        name = self.keeper.save(model, state)
-        raise Stopped(self.stop.signal, f"stopped in {state.phase} epoch {state.epoch + 1}, {name} holds the place")
+    def _save(self, model: Any, state: TrainingState) -> str:
+        state.observers = self.observers.state()
+        return self.keeper.save(model, state)
 
-    def _end_epoch(self, model: Any, measure: Any, phase: Phase, state: TrainingState) -> None:
+    def _stop(self, model: Any, flags: Flags, state: TrainingState) -> None:
+        name = self._save(model, state)
+        self.replicas.chiefs(None)  # nobody ends before the chief has written: some schedulers then kill the rest
+        raise Stopped(flags.signal, f"stopped in {state.phase} epoch {state.epoch + 1}, {name} holds the place")
+
+    def _end_epoch(self, model: Any, measure: EvaluationStep, phase: Phase, state: TrainingState) -> None:
         row: Row = {"phase": phase.name, "epoch": state.epoch + 1, "step": state.step}
         row |= {"learning_rate": float(model.optimizer.learning_rate.numpy())} | figures(self.heads, state.sums)
         row |= self._validate(model, measure, state, "validation")
@@ -132,24 +179,28 @@ class Trainer:
         state.epoch += 1
         state.begin_epoch()
         self._tell(row, phase)
-        self.keeper.end_epoch(model, state, last=state.epoch == phase.epochs)
+        state.observers = self.observers.state()
+        self.keeper.end_epoch(model, state, last=self.is_over(phase, state))
 
-    def _validate(self, model: Any, measure: Any, state: TrainingState, what: str) -> Row:
+    def _validate(self, model: Any, measure: EvaluationStep, state: TrainingState, what: str) -> Row:
         if self.validation is None:
             return {}
         sums: Sums = {}
         self.progress.start(what, self.validation.steps)
         for batch in self.validation.batches():
-            add(sums, measure(batch))
+            with memory_explained(self.training.batch_size):
+                totals, flags = measure(batch, self.stop.flags)
+            add(sums, totals)
             self.progress.advance(1)
-            if self.stop.asked:
-                self._stop(model, state)
+            if (asked := self._agreed(flags)).signal:
+                self._stop(model, asked, state)
         return {f"val_{name}": value for name, value in figures(self.heads, sums).items()}
 
     def _tell(self, row: Row, phase: Phase) -> None:
-        text = _text({name: value for name, value in row.items() if name not in _NOT_FIGURES})
+        text = _text(figures_of(row))
         speed = f", {row['images_per_second']:.0f} images/s" if "images_per_second" in row else ""
         self.say(f"{phase.name} epoch {row['epoch']}/{phase.epochs}: {text}{speed}")
+        self.observers.end_epoch(row)
 
 
 def _text(values: dict[str, float]) -> str:

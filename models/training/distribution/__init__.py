@@ -1,0 +1,1 @@
+"""Training on many devices and machines: which workers, on which devices, and a watch over one another."""
