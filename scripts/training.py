@@ -25,7 +25,7 @@ def run_training(settled: Any, console: Console, *, verbose: bool) -> int:
     check_with_cluster(devices, cluster)
     quiet_native_logs(verbose=verbose)
     # on GPUs it is slower, and the same bits are not promised: only where the user asks for it
-    asked = "deterministic" in settled.origins
+    asked = settled.origins.get("deterministic", "built-in") != "built-in"
     if settled.settings.deterministic and (asked or not trains_on_gpus(devices.kind)):
         deterministic_tensorflow()
     try:

@@ -118,13 +118,21 @@ def until(condition, process, limit=120):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_replicas_of_one_process_see_the_same_batches_and_lose_the_same(facet, folder, file, alone, count):
-    run = trained(facet, folder, file, f"cpu-{count}", *SHORT, "--devices", f"cpu:{count}")
-    assert_same_curve(run, alone)
+@pytest.fixture(scope="module")
+def halves(facet, folder, file):
+    """The same on two devices of one process."""
+    return trained(facet, folder, file, "cpu-2", *SHORT, "--devices", "cpu:2")
 
 
-def test_two_workers_lose_the_same_as_one_process_and_only_the_chief_writes(folder, file, alone):
+def test_two_replicas_of_one_process_see_the_same_batches_and_lose_the_same(halves, alone):
+    assert_same_curve(halves, alone)
+
+
+def test_so_do_four(facet, folder, file, alone):
+    assert_same_curve(trained(facet, folder, file, "cpu-4", *SHORT, "--devices", "cpu:4"), alone)
+
+
+def test_two_workers_lose_the_same_as_one_process_and_only_the_chief_writes(folder, file, alone, halves):
     with Workers(folder, file, "--run", "two", *SHORT) as workers:
         assert workers.codes() == [0, 0], workers.said(0) + workers.said(1)
         assert "the chief writes the run" in workers.said(1)
@@ -133,10 +141,7 @@ def test_two_workers_lose_the_same_as_one_process_and_only_the_chief_writes(fold
     run = folder / "history" / "two"
     assert_same_curve(run, alone)
     assert sorted(p.name for p in run.iterdir()) == sorted(p.name for p in alone.iterdir())
-
-
-def test_two_workers_end_with_what_two_replicas_of_one_process_end_with(folder):
-    assert digest(folder / "history" / "two") == digest(folder / "history" / "cpu-2")
+    assert digest(run) == digest(halves)  # to the last bit what two replicas of one process end with
 
 
 def test_a_run_goes_from_one_replica_to_two_and_back(facet, folder, file, alone):

@@ -88,19 +88,20 @@ class Run:
     def best(self) -> Best | None:
         """Gives the best epoch as `best.json` has it, None before the first or where its checkpoint is gone."""
         values = self._pointer("best")
-        if values is None or not (self.checkpoints / values["checkpoint"]).is_file():
+        if values is None or not {"value", "phase", "epoch"} <= values.keys():
+            return None
+        if not (self.checkpoints / values["checkpoint"]).is_file():
             return None
         value = math.nan if values["value"] is None else values["value"]
         return Best(value, values["phase"], values["epoch"], values["checkpoint"])
 
     def _pointer(self, which: str) -> dict[str, Any] | None:
         """Gives what a pointer says, None where there is none or it is damaged: the names of the files tell as much."""
-        keys = {"checkpoint"} if which == "latest" else {"checkpoint", "value", "phase", "epoch"}
         try:
             values = json.loads((self.checkpoints / f"{which}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return values if isinstance(values, dict) and keys <= values.keys() else None
+        return values if isinstance(values, dict) and "checkpoint" in values else None
 
     def checkpoint_names(self) -> list[str]:
         """Gives the names of all checkpoint files, in the order of the training."""

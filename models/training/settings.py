@@ -51,7 +51,7 @@ class Settings:
         augment: `none` or `mirror`.
         best_metric: column of epochs.csv that chooses the best epoch.
         seed: of weights, order, augmentation and dropout.
-        deterministic: same seed, same bits on the CPU.
+        deterministic: same seed, same bits on the CPU; on GPUs it is asked for only where the user sets it.
         checkpoint_every, checkpoint_every_steps, checkpoint_every_minutes: intervals; 0 for never.
         keep: how many of the newest checkpoints stay beside best and the last of each phase, or `all`.
     """

@@ -9,11 +9,14 @@ from hdf5_helper.progress import Say
 from models.training.distribution.cluster import Cluster
 from models.training.distribution.devices import Devices, check_with_cluster, configure_devices
 from models.training.distribution.replicas import Replicas
-from models.training.distribution.waiting import awaited
+from models.training.distribution.waiting import await_workers, bounded
 from models.training.distribution.watch import Watch
 
 #: Seconds that workers wait for one another at the start: a cluster may give machines one by one.
 _TO_GATHER = 600.0
+
+#: Seconds in which those who are there join; it takes longer only where one is lost at that very moment.
+_TO_JOIN = 120.0
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def gathered(devices: Devices, cluster: Cluster | None, limit: float, say: Say) 
     """Gives the replicas of a training; with several workers, once all are there.
 
     To be entered before TensorFlow computes anything. While workers are awaited, SIGINT and SIGTERM end the process at
-    once with 130 and 143, and so does, with 1, the end of ten minutes.
+    once with 130 and 143.
 
     Args:
         devices: to train on.
@@ -30,7 +33,8 @@ def gathered(devices: Devices, cluster: Cluster | None, limit: float, say: Say) 
         say: takes sentences for the user.
 
     Raises:
-        FacetError: devices that are not there or do not fit the cluster; workers that cannot come together.
+        FacetError: devices that are not there or do not fit the cluster; workers that do not come
+            together in ten minutes.
     """
     check_with_cluster(devices, cluster)
     names = configure_devices(devices)
@@ -39,7 +43,10 @@ def gathered(devices: Devices, cluster: Cluster | None, limit: float, say: Say) 
         return
     others = ", ".join(cluster.name(number) for number in range(cluster.count) if number != cluster.index)
     say(f"{cluster.name(cluster.index)} of {cluster.count}, waiting for {others}")
-    replicas, watch = awaited(lambda: _joined(cluster, limit), cluster, _TO_GATHER, say)
+    await_workers(cluster, _TO_GATHER, say)
+    say(f"all {cluster.count} workers answer: joining them, for {_TO_JOIN:g} s at most")
+    with bounded(_TO_JOIN):
+        replicas, watch = _joined(cluster, limit)
     with watch:
         say(f"all {cluster.count} workers are there: {replicas.count} replicas")
         yield replicas
@@ -53,7 +60,7 @@ def _strategy(names: list[str]) -> Any:
 
 
 def _joined(cluster: Cluster, limit: float) -> tuple[Replicas, Watch]:
-    """Waits for the other workers, for longer than `_TO_GATHER`."""
+    """Brings the workers together, once all are there."""
     import tensorflow as tf
 
     try:
@@ -89,7 +96,7 @@ def _wait_longer_than(limit: float, workers: int) -> None:
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
         coordinated_jobs=[job],
-        cluster_register_timeout_in_ms=round(2000 * _TO_GATHER),  # ours ends first
+        cluster_register_timeout_in_ms=round(1000 * _TO_JOIN / 2),
         heartbeat_timeout_in_ms=round(1000 * (2 * limit + 30)),
     )
 
