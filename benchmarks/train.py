@@ -18,12 +18,12 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.packer import pack
 
-_GROUPS: tuple[tuple[str, tuple[Contender, ...]], ...] = (
+GROUPS: tuple[tuple[str, tuple[Contender, ...]], ...] = (
     (bars.TRAIN_READING, (who.TRAIN_REAL, who.TRAIN_CONSTANT)),
     (bars.TRAIN_DETERMINISM, (who.TRAIN_DETERMINISTIC, who.TRAIN_FREE)),
 )
 
-MEASURES = (*(name for name, _contenders in _GROUPS), bars.SAVING, bars.STOPPING)
+MEASURES = (*(name for name, _contenders in GROUPS), bars.SAVING, bars.STOPPING)
 
 _STOPPED = (
     "--backbone",
@@ -48,7 +48,7 @@ def measure_training(settings: Settings) -> Iterator[list[Result]]:
     """
     settings.check_only(MEASURES)
     prepare(settings.work, settings.count, settings.progress)
-    for name, contenders in _GROUPS:
+    for name, contenders in GROUPS:
         if settings.wants(name):
             yield compared(name, "images/s", measure(("decode", "tensor"), contenders, settings))
     if settings.wants(bars.SAVING):

@@ -84,6 +84,7 @@ def test_asking_for_no_measure_is_refused_with_the_nearest_name(tmp_path):
 def test_every_bar_has_its_contenders_measured():
     groups = {group.measure: {*group.limits, *group.peers} for group in (*read.GROUPS, read.ORIGINALS)}
     groups |= {name: {*limits, *contenders} for name, _task, limits, contenders in pack.GROUPS}
+    groups |= {name: set(contenders) for name, contenders in train.GROUPS}
     groups[read.bars.COLD] = {who.DD}
     assert [bar for bar in BARS if not groups.get(bar.measure, set()) >= set(bar.peers)] == []
 
