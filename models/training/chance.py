@@ -1,7 +1,7 @@
 """Random layers without a state: dropout and its kin take their seeds from the step, so nothing of them needs saving.
 
-A mask is a function of (seed, phase, step, layer, replica). Keras keeps a counter in each layer instead, which a
-`.keras` file does not hold, and which gives every replica the same mask.
+A mask is a function of (seed, phase, step, layer, replica, part of the batch). Keras keeps a counter in each layer
+instead, which a `.keras` file does not hold, and which gives every replica the same mask.
 """
 
 import threading
