@@ -1,6 +1,6 @@
-"""Numbers as users read them."""
+"""Numbers and names as users read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def bytes_text(count: int) -> str:
@@ -23,3 +23,20 @@ def count_text(count: int, singular: str, plural: str | None = None) -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Gives `2,880 train, 320 validation, 800 test`."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def own_names(names: Iterable[str], between: str = "-") -> list[str]:
+    """Gives each name, with a number where an earlier one is the same: `faces`, `faces-2`.
+
+    Args:
+        names: in their order.
+        between: stands before the number.
+    """
+    own: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in own:
+            number += 1
+            candidate = f"{name}{between}{number}"
+        own.append(candidate)
+    return own

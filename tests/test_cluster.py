@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
-from models.training.distribution.cluster import Cluster, cluster_from, expand_hosts, tf_config
+from models.training.distribution.cluster import Cluster, cluster_from, expand_hosts
 
 THREE = ("10.0.0.1:2222", "10.0.0.2:2222", "[fe80::3]:2222")
 
@@ -82,9 +82,10 @@ def test_tf_config_beats_slurm():
 
 
 @given(st.integers(2, 40), st.data())
-def test_what_tensorflow_is_given_is_what_is_read_back(count, data):
+def test_every_worker_of_a_tf_config_finds_its_place(count, data):
     cluster = Cluster(tuple(f"host{n}:{2000 + n}" for n in range(count)), data.draw(st.integers(0, count - 1)))
-    assert cluster_from({"TF_CONFIG": tf_config(cluster)}) == cluster
+    environ = config({"worker": list(cluster.workers)}, {"type": "worker", "index": cluster.index})
+    assert cluster_from(environ) == cluster
 
 
 EXPECTED = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'

@@ -7,11 +7,12 @@ import pytest
 from trees import agegender_paths, left_in, manifest, plant
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.packing.joining import joined, own_names
+from hdf5_helper.packing.joining import joined
 from hdf5_helper.packing.packer import PackOptions, pack, write_pack
 from hdf5_helper.packing.repack import RepackOptions, repack_plan
 from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.sources.records import Listing, Record
+from hdf5_helper.wording import own_names
 
 AFAD = [f"{18 + person % 20}/{111 + person % 2}/{person:05d}-{number}.jpg" for person in range(40) for number in (0, 1)]
 

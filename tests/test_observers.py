@@ -1,6 +1,7 @@
 import pytest
 
-from models.training.observers import Observer, Observers, figures_of, unique_names
+from hdf5_helper.wording import own_names
+from models.training.observers import Observer, Observers, figures_of
 
 
 class Counter(Observer):
@@ -107,7 +108,7 @@ def test_an_observer_that_overrides_nothing_does_nothing():
 
 
 def test_names_that_come_again_are_numbered_past_those_that_are_taken():
-    assert unique_names(["a", "a", "a_2", "a"]) == ["a", "a_2", "a_2_2", "a_3"]
+    assert own_names(["a", "a", "a_2", "a"], "_") == ["a", "a_2", "a_2_2", "a_3"]
 
 
 def test_the_figures_of_a_row_are_its_losses_and_metrics():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.sources.records import Listing, Record
+from hdf5_helper.wording import own_names
 
 #: The group that says from which source an example came.
 SOURCE_GROUP = "source"
@@ -39,18 +40,6 @@ def _check_attributes(places: Sequence[Path], listings: Sequence[Listing]) -> No
     for place, attributes in others:
         if attributes != first[1]:
             raise FacetError(f"{place}: has other attributes than {first[0]}, expected the same, in the same order")
-
-
-def own_names(names: Sequence[str]) -> list[str]:
-    """Gives each name, with a number where an earlier one is the same."""
-    own: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in own:
-            number += 1
-            candidate = f"{name}-{number}"
-        own.append(candidate)
-    return own
 
 
 def _part(listing: Listing, name: str) -> Listing:

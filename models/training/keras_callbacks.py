@@ -6,7 +6,8 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Say, no_words
-from models.training.observers import Observer, figures_of, say_unmatched, unique_names
+from hdf5_helper.wording import own_names
+from models.training.observers import Observer, figures_of, say_unmatched
 from models.training.state import Row
 
 #: What of Keras's own callbacks must be kept for them to go on as if nothing had happened, by class name.
@@ -128,7 +129,7 @@ def _names(callbacks: Sequence[Any]) -> list[str]:
             raise FacetError(f"callbacks: expected instances of keras.callbacks.Callback, found {callback!r}")
         if isinstance(callback, keras.callbacks.BackupAndRestore):
             raise FacetError("callbacks: BackupAndRestore would undo what Facet restores itself, expected none")
-    return unique_names(type(callback).__name__ for callback in callbacks)
+    return own_names((type(callback).__name__ for callback in callbacks), "_")
 
 
 def _keeps_state(callback: Any) -> bool:

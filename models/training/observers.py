@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hdf5_helper.progress import Say, no_words
+from hdf5_helper.wording import own_names
 from models.training.state import Row
 
 #: Columns of a row that are no loss or metric.
@@ -73,7 +74,7 @@ class Observers(Observer):
     """
 
     def __init__(self, observers: Sequence[Observer] = (), say: Say = no_words) -> None:
-        names = unique_names(observer.name or type(observer).__name__ for observer in observers)
+        names = own_names((observer.name or type(observer).__name__ for observer in observers), "_")
         self._by_name, self._say = dict(zip(names, observers, strict=True)), say
 
     @property
@@ -137,18 +138,6 @@ class Observers(Observer):
         say_unmatched(self.state(), state, self._say)
         for name in self._by_name.keys() & state.keys():
             self._by_name[name].restore(state[name])
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Gives the names with a number behind each that came before: the second of a name is `NAME_2`."""
-    unique: list[str] = []
-    for name in names:
-        number, numbered = 1, name
-        while numbered in unique:
-            number += 1
-            numbered = f"{name}_{number}"
-        unique.append(numbered)
-    return unique
 
 
 def say_unmatched(names: Iterable[str], state: Iterable[str], say: Say) -> None:

@@ -80,12 +80,6 @@ def cluster_from(environ: Mapping[str, str]) -> Cluster | None:
     return cluster if cluster and cluster.count > 1 else None
 
 
-def tf_config(cluster: Cluster) -> str:
-    """Gives the TF_CONFIG of a cluster; all are `worker` there, which makes the first one the chief."""
-    task = {"type": "worker", "index": cluster.index}
-    return json.dumps({"cluster": {"worker": list(cluster.workers)}, "task": task})
-
-
 def _from_tf_config(text: str) -> Cluster | None:
     try:
         config = json.loads(text)
