@@ -89,17 +89,22 @@ def test_the_order_by_blocks_of_a_large_split_is_the_same_for_ever():
 
 
 @pytest.mark.parametrize("shuffle", ["full", "blocks"])
-def test_any_step_of_two_hundred_thousand_rows_is_there_within_five_milliseconds(shuffle):
-    order = Order(np.arange(200_000), 64, shuffle=shuffle, block_rows=490)
-    slowest = 0.0
+def test_any_step_of_two_hundred_thousand_rows_takes_less_than_half_of_ordering_them_all(shuffle):
+    rows = np.arange(200_000)
+    order = Order(rows, 64, shuffle=shuffle, block_rows=490)
     for step in (0, 1, 1562, 3124):
-        times = []
-        for epoch in range(1, 6):
-            started = time.perf_counter()
-            order.batch(epoch, step)
-            times.append(time.perf_counter() - started)
-        slowest = max(slowest, min(times))  # the best of five: other processes may be busy
-    assert slowest < 0.005
+        # In turns, and the best of ten: other processes may be busy.
+        one, every = [], []
+        for epoch in range(1, 11):
+            one.append(_seconds(order.batch, epoch, step))
+            every.append(_seconds(permute, epoch, rows.size, rows))
+        assert min(one) < min(every) / 2
+
+
+def _seconds(function, *arguments):
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
 
 
 @given(
