@@ -37,6 +37,28 @@ STOPPING = "training: SIGTERM to the end of the process, VGG19, batches of 64"
 RESUMED = "kills after which Facet's weights are those of its unbroken training"
 KILLS = "kills after which the weights are those of the unbroken training"
 
+#: Backbones of the export matrix, and the runtimes whose files must be exact.
+EXPORTED = (
+    *("VGG16", "VGG19", "ResNet50", "ResNeXt50", "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"),
+    *("DenseNet121", "Xception", "EfficientNetV2B0"),
+)
+_EXACT = ("TensorFlow", "TensorFlow 1.15", "OpenCV", "ONNX Runtime")
+
+
+def export_difference(backbone: str, runtime: str) -> str:
+    """Names the measure of how far a runtime's values are from Keras's, max |Δ| / max(1, |value|)."""
+    return f"export: {backbone} in {runtime}, largest difference on 200 faces"
+
+
+def export_size(backbone: str) -> str:
+    """Names the measure of a frozen graph's size."""
+    return f"export: {backbone}, .pb over its float32 weights' bytes"
+
+
+def export_speed(backbone: str) -> str:
+    """Names the measure of one image through the fastest runtime of a frozen graph."""
+    return f"export: {backbone}, one image of 150×150"
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -109,6 +131,9 @@ BARS = (
     Bar(SAVING, at_most=2),
     Bar(STOPPING, at_most=10),
     Bar(RESUMED, at_least=100),
+    *(Bar(export_difference(name, runtime), at_most=1e-5) for name in EXPORTED for runtime in _EXACT),
+    *(Bar(export_size(name), at_most=1.01) for name in EXPORTED),
+    *(Bar(export_speed(name), (who.KERAS_FUNCTION,), at_least=1.0) for name in EXPORTED),
 )
 
 

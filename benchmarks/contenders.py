@@ -75,3 +75,5 @@ CP_FILE = Contender("cp + fsync", "copying", "file")
 WRITE_IMAGES = Contender("write + fsync of the same bytes", "copying", "images")
 WRITE_PIXELS = Contender("write + fsync of the same bytes", "copying", "pixels")
 RESIZING = Contender("decoding and resizing, 2 threads", "decoding")
+
+KERAS_FUNCTION = Contender("the Keras model under tf.function", "-")

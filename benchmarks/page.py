@@ -73,8 +73,9 @@ def _machine(entries: list[Entry]) -> str:
 def _compared(name: str, entries: list[Entry]) -> str:
     first = entries[0]
     limit = "" if first["limit"] is None else f"; the machine's limit: {_number(first['limit'])}"
+    spread = _range(first, "value")
     lines = [
-        f"**{name}**: Facet {_number(first['value'])} {first['unit']} ({_range(first, 'value')}){limit}",
+        f"**{name}**: Facet {_number(first['value'])} {first['unit']}{f' ({spread})' if spread else ''}{limit}",
         "",
         f"| beside | {first['unit']} | lowest–highest | Facet over it | bar | holds |",
         "|---|---|---|---|---|---|",

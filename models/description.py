@@ -16,15 +16,18 @@ class Output:
 
     Attributes:
         label: the label's name, which is the output's name too.
-        activation: `sigmoid` (one value: P(class_names[1])) or `linear` (one value, in `unit`).
+        activation: `sigmoid` (one value: P(class_names[1])), `softmax` (one value a class) or `linear` (one value, in
+            `unit`).
         class_names: by class number; empty for a number such as age.
         unit: `years` for age, else empty.
+        class_values: what each class counts as, in `unit`, such as the middle of an age bin; empty for other classes.
     """
 
     label: str
     activation: str
     class_names: tuple[str, ...] = ()
     unit: str = ""
+    class_values: tuple[float, ...] = ()
 
 
 def output_named(name: str, activation: str) -> Output:
@@ -76,7 +79,10 @@ class ModelDescription:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelDescription":
         """Reads the JSON form."""
-        outputs = tuple(Output(**(o | {"class_names": tuple(o["class_names"])})) for o in values["outputs"])
+        outputs = tuple(
+            Output(**(o | {key: tuple(o[key]) for key in ("class_names", "class_values") if key in o}))
+            for o in values["outputs"]
+        )
         height, width = values["image_size"]
         changed: dict[str, Any] = {
             "outputs": outputs,

@@ -1,7 +1,9 @@
 """A `.keras` file with Facet's own members: plain Keras opens it, and it says what its model is for."""
 
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +12,8 @@ from typing import Any
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, output_named
+from models.foreign_layers import foreign_layer
+from models.keras2_file import load_keras2_file, reason_of
 
 #: Zip members that Facet adds to a `.keras` file; Keras ignores members it does not know.
 DESCRIPTION_MEMBER = "facet/description.json"
@@ -51,7 +55,7 @@ def save_model_file(
 
 
 def load_model_file(path: Path) -> tuple[Any, ModelDescription]:
-    """Loads a `.keras` file, or a Keras `.h5`, and its description.
+    """Loads a `.keras` file, or a `.h5` of Keras 2 or 3, and its description.
 
     Returns:
         The keras.Model (not compiled), and its description; for a file without one, the description that the
@@ -61,17 +65,48 @@ def load_model_file(path: Path) -> tuple[Any, ModelDescription]:
         FacetError: no such file, one that Keras cannot load, or a model of something else than images that does not
             describe itself.
     """
+    try:
+        if not path.is_file():
+            raise FacetError(f"{path}: no such file, expected a Keras model")
+        if path.suffix in {".h5", ".hdf5"}:
+            model, described = load_keras2_file(path), None
+        else:
+            described = read_description(path) if path.suffix == ".keras" else None
+            model = _load(path)
+    except OSError as error:
+        raise FacetError(f"{path}: cannot be read ({error.strerror or error}), expected a Keras model") from error
+    return model, described or describe(model, str(path))
+
+
+def _load(path: Path) -> Any:
     import keras
 
-    if not path.is_file():
-        raise FacetError(f"{path}: no such file, expected a Keras model")
-    described = read_description(path) if path.suffix == ".keras" else None
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FacetError(f"{path}: Keras cannot load this model: {reason}") from error
-    return model, described or describe(model, str(path))
+        known = _why_not(path) if path.suffix == ".keras" else None
+        raise FacetError(f"{path}: {known or f'Keras cannot load this model: {reason_of(error)}'}") from error
+
+
+def _why_not(path: Path) -> str | None:
+    """Gives what keeps Keras from loading a `.keras` file: damage, a newer Keras, a layer; None for anything else."""
+    import keras
+
+    with zipfile.ZipFile(path) as archive:
+        missing = {"metadata.json", "config.json", "model.weights.h5"} - set(archive.namelist())
+        try:
+            damaged = archive.testzip()
+        except zlib.error:
+            damaged = "one of its members"
+        if missing or damaged:
+            found = f"it has no {min(missing)}" if missing else f"{damaged} does not match its checksum"
+            return f"this .keras file is damaged ({found})"
+        version = json.loads(archive.read("metadata.json"))["keras_version"]
+        foreign = foreign_layer(json.loads(archive.read("config.json")))
+    if foreign:
+        return str(foreign)
+    theirs, ours = (tuple(map(int, re.findall(r"\d+", text)[:2])) for text in (version, keras.__version__))
+    return f"Keras {version} wrote it, and Keras {keras.__version__} cannot load it" if theirs > ours else None
 
 
 def describe(model: Any, name: str) -> ModelDescription:

@@ -40,15 +40,24 @@ class Preprocessing:
         mean = tuple(float(value) for value in values["mean"])
         return cls(values["color"], (mean[0], mean[1], mean[2]), float(values["scale"]))
 
-    def kernel_and_bias(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Gives the 1×1 convolution that maps RGB 0–255 to what the backbone wants.
+    def kernel_and_bias(self, given: "Preprocessing | None" = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Gives the 1×1 convolution that maps RGB 0–255, or what `given` made of it, to what the backbone wants.
 
         One convolution does colour order, mean and scale in an operation that every runtime knows; OpenCV 4.14
         imports Keras's Rescaling and Normalization layers and is silently wrong by 1e-2.
 
+        Args:
+            given: what has been done to the images already; nothing by default.
+
         Returns:
-            kernel float32 (1, 1, 3, 3) as (height, width, RGB in, `color` out), bias float32 (3,).
+            kernel float32 (1, 1, 3, 3) as (height, width, colours in, colours out), bias float32 (3,).
         """
-        order = np.eye(3) if self.color == "RGB" else np.eye(3)[::-1]
-        kernel = (order / self.scale).reshape(1, 1, 3, 3).astype(np.float32)
-        return kernel, (-np.asarray(self.mean) / self.scale).astype(np.float32)
+        given = given or Preprocessing()
+        order = np.eye(3) if self.color == given.color else np.eye(3)[::-1]
+        kernel = (order * given.scale / self.scale).reshape(1, 1, 3, 3).astype(np.float32)
+        return kernel, ((given.mean @ order - np.asarray(self.mean)) / self.scale).astype(np.float32)
+
+    @property
+    def rgb_mean(self) -> tuple[float, float, float]:
+        """The mean in the order red, green, blue."""
+        return self.mean if self.color == "RGB" else (self.mean[2], self.mean[1], self.mean[0])

@@ -14,11 +14,11 @@ from scripts.console import Console
 if TYPE_CHECKING:
     from benchmarks.results import Result
 
-_KINDS = ("read", "pack", "train", "resume")
+_KINDS = ("read", "pack", "train", "resume", "export")
 
 
 @click.command()
-@click.argument("kind", metavar="read|pack|train|resume")
+@click.argument("kind", metavar="read|pack|train|resume|export")
 @click.option("--check", is_flag=True, help="Exit with 1 when a bar is missed.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the results there.")
 @click.option(
@@ -30,6 +30,7 @@ _KINDS = ("read", "pack", "train", "resume")
 @click.option("--seconds", type=float, default=2.0, show_default=True, help="Least length of a repeat.")
 @click.option("--only", default="", metavar="TEXT", help="Make the measures whose names hold this.")
 @click.option("--kills", type=int, default=25, show_default=True, help="resume: how many each contender takes.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE.h5", help="export: a packed file of faces.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_json: bool, **values: Any) -> None:
     """Measure Facet beside what a user would pick instead, on the same images in the same run.
@@ -37,7 +38,8 @@ def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_j
     All contenders take turns, round after round; an absent one is named and left out. Whole runs take some 20 minutes
     and 10 GB of disk. benchmarks/install_peers.sh makes the environments that --peers wants. train measures what
     determinism, reading, checkpoints and a stop cost; --seconds 20 evens out a machine's moods. resume kills trainings
-    and compares how they end; of the options it takes --kills, --work, --out, --check and --json.
+    and compares how they end; of the options it takes --kills, --work, --out, --check and --json. export runs every
+    backbone in every runtime, on the faces of --data or drawn ones.
 
     \b
     Example:
@@ -74,17 +76,21 @@ def _work_folder(given: Path | None) -> Iterator[Path]:
 
 def _groups(console: Console, kind: str, folder: Path, values: dict[str, Any]) -> "Iterator[list[Result]]":
     """Says what is measured, and begins."""
+    from benchmarks.export import measure_exporting
     from benchmarks.pack import measure_packing
     from benchmarks.read import measure_reading
     from benchmarks.resume import Resuming, measure_resuming
     from benchmarks.rounds import Settings
     from benchmarks.train import measure_training
 
-    kills = values.pop("kills")
+    kills, data = values.pop("kills"), values.pop("data")
     if kind == "resume":
         console.say(f"{kills} kills of each contender; everything lies in {folder}")
         return measure_resuming(Resuming(folder, kills, say=console.say, progress=console))
     settings = Settings(folder, progress=console, **values)
+    if kind == "export":
+        console.say(f"{settings.repeats} rounds; everything lies in {folder}")
+        return measure_exporting(settings, data)
     images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"
     console.say(f"{images}; everything lies in {folder}")
     return {"read": measure_reading, "pack": measure_packing, "train": measure_training}[kind](settings)

@@ -19,7 +19,8 @@ COMMANDS = {
     "train": ("train", "Train a model on an HDF5 file, or resume a run."),
     "evaluate": ("evaluate", "Measure a run or a model on a split."),
     "predict": ("predict", "Classify pictures with a run or a model."),
-    "export": ("export", "Write a frozen .pb graph for other programs."),
+    "export": ("export", "Write a model for other programs: .pb, SavedModel, ONNX, LiteRT."),
+    "verify-export": ("verify_export", "Measure an exported file in every runtime."),
     "benchmark": ("benchmark", "Measure Facet beside what a user would pick instead."),
 }
 

@@ -1,4 +1,4 @@
-"""`facet export`: writes a frozen .pb graph and its sidecar."""
+"""`facet export`: writes a model as a file for other programs, with its sidecar."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,52 +10,81 @@ from scripts.console import Console, shown
 
 if TYPE_CHECKING:
     from models.export import Exported
+    from models.export.examples import Examples
+    from models.export.options import ExportOptions
+    from models.interface.targets import Target
+
+#: Images of the train split that int8 finds the ranges of values on.
+_CALIBRATION = 200
 
 
 @click.command()
 @click.argument("target", metavar="RUN|FILE.keras|FILE.h5")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.pb")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--format", "file_format", metavar="pb|saved_model|onnx|litert", help="By the suffix of OUT otherwise.")
 @click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Of a run.")
 @click.option(
     "--preprocessing",
-    default="inside",
-    show_default=True,
     metavar="inside|outside",
-    help="inside: the graph takes RGB 0-255; outside: the caller does what the sidecar says.",
+    help="inside: it takes RGB 0-255; outside: the caller does what the sidecar says.  [default: inside]",
 )
+@click.option("--preset", default="", metavar="age-estimator-sharp", help="Names and input that this program wants.")
+@click.option("--input-type", default="float32", show_default=True, metavar="float32|uint8", help="Of its input.")
+@click.option(
+    "--quantize", default="none", show_default=True, metavar="none|float16|int8", help="Weights of a .tflite file."
+)
+@click.option("--verify-with", metavar="KEY,KEY", help="Runtimes that must agree.  [default: all that are installed]")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE.h5", help="Images to compare on; else the run's")
-@click.option("--overwrite", is_flag=True, help="Replace OUT.pb and OUT.json.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT and its sidecar.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
 @click.option("--verbose", is_flag=True, help="Show TensorFlow's own log lines.")
 def command(
     target: str,
     out: Path,
-    checkpoint: str,
-    preprocessing: str,
-    data: Path | None,
     *,
+    file_format: str | None,
+    checkpoint: str,
+    preprocessing: str | None,
+    preset: str,
+    input_type: str,
+    quantize: str,
+    verify_with: str | None,
+    data: Path | None,
     overwrite: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Write TARGET as a frozen graph OUT.pb, with OUT.json beside it.
+    """Write TARGET for other programs as OUT, with a sidecar beside it.
 
-    The graph is run in TensorFlow and OpenCV before it is kept, and must give what the model gives.
+    OUT.pb is a frozen graph, OUT.onnx and OUT.tflite are what ONNX Runtime and
+    LiteRT read, a name without suffix becomes a SavedModel's folder. The file
+    is run in every installed runtime before it is kept, and must give what the
+    model gives. Runtimes: tensorflow, tensorflow1, opencv, onnxruntime, litert.
 
     \b
     Example:
       facet export first first.pb
-      facet export first first-outside.pb --preprocessing outside
+      facet export first first.tflite --quantize float16
+      facet export first sharp.pb --preset age-estimator-sharp
     """
     from models.export.exporting import check_export_path
-    from models.export.signature import check_preprocessing
+    from models.export.options import ExportOptions, file_format_for
+    from models.export.parity import chosen_runtimes
     from models.interface.targets import find_target
 
     found = find_target(target, checkpoint)
     if found.is_frozen_graph:
         raise FacetError(f"{target}: is a frozen graph already, expected a run, a .keras or a .h5")
-    check_export_path(out, overwrite=overwrite)
-    check_preprocessing(preprocessing)
+    options = ExportOptions(
+        file_format or file_format_for(out.name),
+        preprocessing or ("outside" if preset else "inside"),
+        input_type,
+        quantize,
+        preset,
+        tuple(key.strip() for key in verify_with.split(",")) if verify_with else (),
+    )
+    check_export_path(out, options, overwrite=overwrite)
+    chosen_runtimes(options.file_format, options.verify_with)
     if data is not None and not data.is_file():
         raise FacetError(f"--data {data}: no such file, expected a packed HDF5 file")
 
@@ -63,52 +92,76 @@ def command(
 
     with Console(as_json=as_json) as console:
         quiet_native_logs(verbose=verbose)
-        from models.export import export_frozen_graph
-        from models.model_file import load_model_file
-
-        model, description = load_model_file(found.path)
-        examples = _examples(data, found.data, description, console)
-        console.say(f"exporting {shown(found.path)}, compared on {examples.source if examples else 'made-up images'}")
-        exported = export_frozen_graph(
-            model, description, out, preprocessing=preprocessing, examples=examples, overwrite=overwrite
-        )
+        exported = _export(found, out, options, data, console, overwrite=overwrite)
         if as_json:
             console.result(exported.to_dict())
         _tell(exported, console)
 
 
-def _examples(given: Path | None, runs: Path | None, description: Any, console: Console) -> Any:
+def _export(
+    found: "Target", out: Path, options: "ExportOptions", data: Path | None, console: Console, *, overwrite: bool
+) -> "Exported":
+    from models.export import export_model
+    from models.model_file import load_model_file
+
+    model, description = load_model_file(found.path)
+    wanted = options.image_size(description), description.fit
+    examples = _examples(data, found.data, wanted, console)
+    calibration = _calibration(data or found.data, wanted) if options.quantization == "int8" else None
+    console.say(f"exporting {shown(found.path)}, compared on {examples.source if examples else 'made-up images'}")
+    if calibration:
+        console.say(f"int8 finds its ranges on {calibration.source}")
+    return export_model(
+        model, description, out, options, examples=examples, calibration=calibration, overwrite=overwrite
+    )
+
+
+def _examples(
+    given: Path | None, runs: Path | None, wanted: tuple[tuple[int, int], str], console: Console
+) -> "Examples | None":
     """Gives real images from --data or the run's own file; None where there are none."""
     from models.export.examples import examples_from
 
     if given is not None:
-        return examples_from(given, description.image_size, description.fit)
+        return examples_from(given, *wanted)
     if runs is None:
         return None
     try:
-        return examples_from(runs, description.image_size, description.fit)
+        return examples_from(runs, *wanted)
     except (FacetError, OSError) as error:
         console.say(f"note: the run's own data cannot be read ({error}); --data FILE.h5 gives other images")
         return None
+
+
+def _calibration(data: Path | None, wanted: tuple[tuple[int, int], str]) -> "Examples":
+    """Gives images of the train split; made-up ones would give int8 the wrong ranges."""
+    from models.export.examples import examples_from
+
+    if data is None:
+        raise FacetError("--quantize int8: no images to find its ranges on, expected --data FILE.h5")
+    return examples_from(data, *wanted, _CALIBRATION, ("train", "validation", "test"))
 
 
 def _tell(exported: "Exported", console: Console) -> None:
     from models.export.parity import parity_table
     from models.export.sidecar import sidecar_path
 
-    signature = exported.sidecar.signature
-    console.say(f"input  {signature.input.name} float32 {_shape(signature.input.shape)} {_colours(signature.input)}")
+    signature, sidecar = exported.sidecar.signature, exported.sidecar
+    graph_input = signature.input
+    console.say(f"input  {graph_input.name} {graph_input.dtype} {_shape(graph_input.shape)} {_colours(graph_input)}")
     for output in signature.outputs:
         console.say(f"output {output.name} float32 {_shape((None, output.width))} {output.polarity}")
     for line in parity_table(exported.comparison.runtimes):
         console.say(line)
     if not exported.comparison.tells_apart:
         console.say("note: the model gives all these images the same values, so that their agreement says little")
-    for note in exported.sidecar.description.notes:
+    for note in sidecar.description.notes:
         console.say(f"note: {note}")
     path = shown(exported.path)
-    console.say(f"{path} ({exported.size:,} bytes) and {sidecar_path(path).name} beside it")
-    console.say(f"next: facet predict {path} PICTURES")
+    more = " and mean.json" if sidecar.options.preset else ""
+    console.say(f"{path} ({exported.size:,} bytes), {sidecar_path(path).name}{more} beside it")
+    told = f"predict {path} PICTURES" if sidecar.options.file_format == "pb" else f"verify-export {path} --data FILE.h5"
+    console.say(f"next: facet {told}")
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 import hypothesis
 import pytest
 
+from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.sample import SampleOptions, write_sample
+from models.export.tensorflow_1 import install
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +57,20 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(f"real images not found: {folder} (set FACET_DATA)")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tensorflow_1() -> Path:
+    """Gives the folder of TensorFlow 1.15's C library, fetched once for all sessions.
+
+    Where it cannot be had the test fails if FACET_REQUIRE_TENSORFLOW_1 is set, and skips otherwise.
+    """
+    try:
+        return install()
+    except FacetError as error:
+        if "FACET_REQUIRE_TENSORFLOW_1" in os.environ:
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

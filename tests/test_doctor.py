@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,53 @@ def test_doctor_says_in_words_that_tensorflow_is_broken(facet, tmp_path):
     assert f"h5py        {h5py.__version__}" in lines
     assert lines[-1] == "next: facet sample faces --layout agegender"
     assert (answer.code, answer.stderr) == (0, "")
+
+
+RUNTIMES = {
+    "tensorflow": ("TensorFlow", ["pb", "saved_model"]),
+    "tensorflow1": ("TensorFlow 1.15", ["pb", "saved_model"]),
+    "opencv": ("OpenCV", ["pb", "onnx"]),
+    "onnxruntime": ("ONNX Runtime", ["onnx"]),
+    "litert": ("LiteRT", ["litert"]),
+}
+
+
+def test_doctor_lists_what_runs_exported_files(facet, tmp_path):
+    answer = facet("doctor", "--json", env={"FACET_CACHE": str(tmp_path)})
+    found = json.loads(answer.stdout)["runtimes"]
+    assert {key: (runtime["name"], runtime["formats"]) for key, runtime in found.items()} == RUNTIMES
+    assert [key for key, runtime in found.items() if runtime["version"] is None] == ["tensorflow1"]
+    assert (found["opencv"]["version"], found["opencv"]["title"]) == (cv2.__version__, f"OpenCV {cv2.__version__}")
+
+
+def test_doctor_says_how_to_get_what_is_not_there(facet, tmp_path):
+    lines = facet("doctor", env={"FACET_CACHE": str(tmp_path)}).stdout.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("exports run "))
+    assert lines[first + 1 : first + 3] == [
+        "            TensorFlow 1.15 is not there: `facet doctor --fetch tensorflow-1.15` fetches it (110 MB)",
+        f"            OpenCV {cv2.__version__} reads pb, onnx",
+    ]
+
+
+def test_doctor_says_where_a_fetched_runtime_lies(facet, tensorflow_1):
+    answer = facet("doctor", "--fetch", "tensorflow-1.15")
+    sentence = f"TensorFlow 1.15.5 lies in {tensorflow_1}; exports are checked in it from now on\n"
+    assert (answer.code, answer.stdout, answer.stderr) == (0, sentence, "")
+    assert json.loads(facet("doctor", "--fetch", "tensorflow-1.15", "--json").stdout) == {
+        "folder": str(tensorflow_1),
+        "version": "1.15.5",
+    }
+
+
+def test_doctor_fetches_nothing_where_there_is_no_network(facet, tmp_path):
+    env = {"FACET_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    answer = facet("doctor", "--fetch", "tensorflow-1.15", env=env)
+    assert answer.code == 1
+    assert re.fullmatch(r"fetching TensorFlow 1.15.5: 110 MB, 280 MB unpacked \(\d+(\.\d+)? .B free\)\n", answer.stdout)
+    assert answer.stderr.endswith(
+        "could not be downloaded by pip: ERROR: No matching distribution found for tensorflow==1.15.5\n"
+    )
+    assert len(answer.stderr.splitlines()) == 1
 
 
 def test_a_module_of_the_users_folder_is_not_taken_for_a_library(tmp_path, monkeypatch):

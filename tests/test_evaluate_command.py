@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix
 from small_models import small_model, values_of, write_run
 
 from hdf5_helper.reading.reader import HDF5Reader
-from models.export import export_frozen_graph
+from models.export import export_model
 from models.model_file import save_model_file
 
 CHECKPOINT = "warm_up-epoch-0001.keras"
@@ -22,7 +22,7 @@ def folder(tmp_path_factory, packed):
     folder = tmp_path_factory.mktemp("evaluate")
     shutil.copy(packed("agegender"), folder / "faces.h5")
     model, description = small_model(LABELS)
-    export_frozen_graph(model, description, folder / "both.pb")
+    export_model(model, description, folder / "both.pb")
     save_model_file(model, description, folder / "both.keras")
     for name, data in (("copied", folder / "faces.h5"), ("moved", "gone.h5")):
         write_run(folder / "history", name, {CHECKPOINT: (model, description)}, CHECKPOINT, data=data)

@@ -6,6 +6,7 @@ from small_models import images
 
 from hdf5_helper.errors import FacetError
 from models.export import load_frozen_graph
+from models.export.loading import read_exported
 
 
 def graph_bytes(build):
@@ -115,3 +116,25 @@ def test_a_missing_graph_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(FacetError) as refused:
         load_frozen_graph(tmp_path / "gone.pb")
     assert str(refused.value) == f"{tmp_path / 'gone.pb'}: no such file, expected a frozen graph (.pb)"
+
+
+def test_an_exported_file_of_another_format_needs_its_sidecar(tmp_path, saved_model):
+    (tmp_path / "real.onnx").write_bytes(b"onnx")
+    cases = {
+        tmp_path / "gone.onnx": "no such file, expected one that `facet export` wrote",
+        tmp_path / "gone": "no such file, expected one that `facet export` wrote",
+        tmp_path: "no such file, expected one that `facet export` wrote",
+        tmp_path / "real.onnx": "has no sidecar, expected real.onnx.json beside it",
+        saved_model.parent: f"has no sidecar, expected {saved_model.parent.name}.saved_model.json beside it",
+    }
+    for path, sentence in cases.items():
+        with pytest.raises(FacetError) as refused:
+            read_exported(path)
+        assert str(refused.value) == f"{path}: {sentence}"
+
+
+def test_what_can_be_told_of_a_frozen_graph_alone_is_told(tmp_path):
+    path = tmp_path / "flat.pb"
+    path.write_bytes(graph_bytes(lambda: tf.reduce_mean(placeholder(), axis=(1, 2, 3), name="age")))
+    found, loaded = read_exported(path), load_frozen_graph(path)
+    assert (found.signature, found.description, found.sidecar) == (loaded.signature, loaded.description, None)

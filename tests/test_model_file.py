@@ -88,6 +88,79 @@ def test_further_members_lie_in_the_file_beside_the_description(tmp_path):
     assert keras.models.load_model(path).count_params() == model.count_params()
 
 
+def refusal(path):
+    with pytest.raises(FacetError) as refused:
+        load_model_file(path)
+    name, _colon, sentence = str(refused.value).partition(": ")
+    assert name == str(path)
+    return sentence
+
+
+class Own(keras.layers.Layer):
+    def call(self, values):
+        return values
+
+
+def changed(path, member, change):
+    """Writes one member of a `.keras` file anew, or leaves it out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members[member] = change(members[member])
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            if data is not None:
+                archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Own(name="l"), "of class Own is not one of Keras 3"),
+        (
+            keras.layers.Lambda(lambda values: values * 2, name="l"),
+            "of class Lambda brings code of its own, which is never run from a file",
+        ),
+    ],
+    ids=["own", "lambda"],
+)
+def test_a_keras_file_with_a_layer_of_its_own_is_refused_in_one_sentence(tmp_path, layer, reason):
+    keras.Sequential([keras.Input((8, 8, 3)), layer]).save(tmp_path / "own.keras")
+    assert refusal(tmp_path / "own.keras") == (
+        f"layer 'l' {reason}: load the model in Python, with custom_objects where it has classes of its own, and pass "
+        "it to models.export.export_model"
+    )
+
+
+def test_a_keras_file_of_a_newer_keras_says_so_where_it_cannot_be_loaded(tmp_path):
+    path = tmp_path / "new.keras"
+    small_model()[0].save(path)
+    changed(path, "metadata.json", lambda data: data.replace(keras.__version__.encode(), b"4.1.0"))
+    assert load_model_file(path)[0].name
+    changed(path, "config.json", lambda data: data.replace(b'"Conv2D"', b'"ConvOfTomorrow"'))
+    assert refusal(path) == f"Keras 4.1.0 wrote it, and Keras {keras.__version__} cannot load it"
+
+
+def test_a_damaged_keras_file_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "model.keras"
+    small_model()[0].save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert refusal(path) == "not a .keras file (a zip archive that Keras or Facet wrote)"
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.getinfo("model.weights.h5")
+    middle = weights.header_offset + weights.compress_size // 2
+    path.write_bytes(whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 64]) + whole[middle + 64 :])
+    assert refusal(path) == "this .keras file is damaged (model.weights.h5 does not match its checksum)"
+    path.write_bytes(whole)
+    changed(path, "config.json", lambda _data: None)
+    assert refusal(path) == "this .keras file is damaged (it has no config.json)"
+
+
+def test_a_path_that_cannot_be_looked_up_is_refused_in_one_sentence(tmp_path):
+    assert refusal(tmp_path / ("x" * 300 + ".h5")) == "cannot be read (File name too long), expected a Keras model"
+
+
 def test_a_disk_that_fills_up_leaves_the_old_model_and_the_systems_own_error(tmp_path):
     model, description = small_model()
     path = tmp_path / "model.keras"

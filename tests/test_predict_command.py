@@ -7,7 +7,7 @@ import pytest
 from small_models import images, small_model, values_of, write_run
 
 from hdf5_helper.errors import FacetError
-from models.export import export_frozen_graph
+from models.export import export_model
 from scripts.predict import command
 
 CHECKPOINT = "warm_up-epoch-0001.keras"
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     """A `.pb`, a run, and a tree of 12 good pictures, one empty, one damaged, and a text."""
     folder = tmp_path_factory.mktemp("predict")
     model, description = small_model(("age", "gender"))
-    export_frozen_graph(model, description, folder / "both.pb")
+    export_model(model, description, folder / "both.pb")
     write_run(folder / "history", "real", {CHECKPOINT: small_model(("age", "gender"))}, best=CHECKPOINT)
     (folder / "pictures" / "more").mkdir(parents=True)
     for number, picture in enumerate(images(12)):

@@ -6,7 +6,7 @@ import pytest
 from small_models import images, small_model, values_of, write_run
 
 from hdf5_helper.errors import FacetError
-from models.export import export_frozen_graph
+from models.export import export_model
 from models.interface.predictor import load_predictor
 from models.interface.targets import find_target
 from models.model_file import load_model_file, save_model_file
@@ -20,7 +20,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     model, description = small_model(("age", "gender"))
     save_model_file(model, description, folder / "both.keras")
-    export_frozen_graph(model, description, folder / "both.pb")
+    export_model(model, description, folder / "both.pb")
     small_model()[0].save(folder / "old.h5")
     (folder / "notes.txt").write_text("no model")
     write_run(folder / "history", "real", {FIRST: small_model(), SECOND: small_model(seed=1)}, best=FIRST)

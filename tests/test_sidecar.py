@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, Output
+from models.export.options import ExportOptions
 from models.export.parity import RuntimeParity
 from models.export.sidecar import Sidecar, read_sidecar, sidecar_path
 from models.export.signature import GraphInput, GraphOutput, Signature
@@ -15,12 +17,14 @@ from models.preprocessing import Preprocessing
 CAFFE = Preprocessing("BGR", (103.939, 116.779, 123.68), 1.0)
 GENDER = Output("gender", "sigmoid", ("male", "female"))
 AGE = Output("age", "linear", unit="years")
+BINS = Output("age", "softmax", ("0-9", "10-99"), "years", (5.0, 55.0))
 
 
-def sidecar(sha256="00" * 32, preprocessing="outside", outputs=(GENDER, AGE)):
+def sidecar(sha256="00" * 32, preprocessing="outside", outputs=(GENDER, AGE), **options):
     callers = CAFFE if preprocessing == "outside" else Preprocessing()
     signature = Signature(
-        GraphInput("image", (128, 96), callers), tuple(GraphOutput(output.label, 1, output) for output in outputs)
+        GraphInput("image", (128, 96), callers, options.get("input_type", "float32")),
+        tuple(GraphOutput(output.label, 1, output) for output in outputs),
     )
     return Sidecar(
         file="real.pb",
@@ -37,8 +41,12 @@ def sidecar(sha256="00" * 32, preprocessing="outside", outputs=(GENDER, AGE)):
             index_digest="cd",
             notes=("Its weights have seen VGGFace2.",),
         ),
-        preprocessing=preprocessing,
-        parity=(RuntimeParity("TensorFlow 2.21.0", 1e-7), RuntimeParity("OpenCV 4.14.0", None, "why not")),
+        options=ExportOptions(preprocessing=preprocessing, **options),
+        parity=(
+            RuntimeParity("tensorflow", "TensorFlow 2.21.0", 1e-7),
+            RuntimeParity("tensorflow1", "TensorFlow 1.15", reason="not installed", checked=False),
+            RuntimeParity("opencv", "OpenCV 4.14.0", None, "why not"),
+        ),
         compared_on="64 test images of ag.h5",
         facet="0.1.0",
     )
@@ -46,11 +54,14 @@ def sidecar(sha256="00" * 32, preprocessing="outside", outputs=(GENDER, AGE)):
 
 def test_the_json_says_all_that_a_program_must_know():
     assert sidecar().to_dict() == {
-        "format": "facet frozen graph",
+        "format": "facet export",
         "format_version": 1,
         "facet": "0.1.0",
         "file": "real.pb",
         "sha256": "00" * 32,
+        "file_format": "pb",
+        "quantization": "none",
+        "preset": "",
         "input": {
             "name": "image",
             "shape": [None, 128, 96, 3],
@@ -69,6 +80,7 @@ def test_the_json_says_all_that_a_program_must_know():
                 "activation": "sigmoid",
                 "class_names": ["male", "female"],
                 "unit": "",
+                "class_values": [],
                 "polarity": "P(female): below 0.5 is male, else female",
                 "threshold": 0.5,
             },
@@ -80,6 +92,7 @@ def test_the_json_says_all_that_a_program_must_know():
                 "activation": "linear",
                 "class_names": [],
                 "unit": "years",
+                "class_values": [],
                 "polarity": "age in years",
             },
         ],
@@ -93,8 +106,21 @@ def test_the_json_says_all_that_a_program_must_know():
         "index_digest": "cd",
         "notes": ["Its weights have seen VGGFace2."],
         "parity": [
-            {"runtime": "TensorFlow 2.21.0", "difference": 1e-7, "reason": ""},
-            {"runtime": "OpenCV 4.14.0", "difference": None, "reason": "why not"},
+            {
+                "key": "tensorflow",
+                "runtime": "TensorFlow 2.21.0",
+                "difference": 1e-7,
+                "reason": "",
+                "checked": True,
+            },
+            {
+                "key": "tensorflow1",
+                "runtime": "TensorFlow 1.15",
+                "difference": None,
+                "reason": "not installed",
+                "checked": False,
+            },
+            {"key": "opencv", "runtime": "OpenCV 4.14.0", "difference": None, "reason": "why not", "checked": True},
         ],
         "compared_on": "64 test images of ag.h5",
     }
@@ -106,11 +132,21 @@ def test_with_the_preprocessing_inside_the_caller_does_nothing():
 
 
 @given(
-    st.sampled_from([(GENDER,), (AGE,), (AGE, GENDER), (Output("hair", "softmax", ("a", "b", "c")),)]),
-    st.sampled_from(["inside", "outside"]),
+    st.sampled_from([(GENDER,), (AGE,), (AGE, GENDER), (BINS,), (Output("hair", "softmax", ("a", "b", "c")),)]),
+    st.sampled_from(
+        [
+            {"preprocessing": "inside"},
+            {"preprocessing": "outside"},
+            {"preprocessing": "outside", "preset": "age-estimator-sharp"},
+            {"preprocessing": "inside", "input_type": "uint8"},
+            {"preprocessing": "inside", "file_format": "saved_model"},
+            {"preprocessing": "inside", "file_format": "onnx"},
+            {"preprocessing": "inside", "file_format": "litert", "quantization": "int8"},
+        ]
+    ),
 )
-def test_a_sidecar_is_read_back_as_it_was_written(outputs, preprocessing):
-    written = sidecar(preprocessing=preprocessing, outputs=outputs)
+def test_a_sidecar_is_read_back_as_it_was_written(outputs, options):
+    written = sidecar(outputs=outputs, **options)
     assert Sidecar.from_dict(json.loads(written.to_json())) == written
 
 
@@ -120,6 +156,16 @@ def test_the_sidecar_lies_beside_its_graph(tmp_path):
     sidecar_path(graph).write_text(written.to_json())
     assert sidecar_path(graph) == tmp_path / "real.v2.json"
     assert read_sidecar(graph, b"graph") == written
+
+
+def test_one_name_in_every_format_has_a_sidecar_of_its_own():
+    names = ("real.pb", "real", "real.onnx", "real.tflite")
+    assert [sidecar_path(Path("folder", name)).name for name in names] == [
+        "real.json",
+        "real.saved_model.json",
+        "real.onnx.json",
+        "real.tflite.json",
+    ]
 
 
 def test_a_graph_without_a_sidecar_has_none(tmp_path):
@@ -140,9 +186,16 @@ def test_a_graph_without_a_sidecar_has_none(tmp_path):
             json.dumps({k: v for k, v in sidecar().to_dict().items() if k != "input"}),
             "damaged sidecar (KeyError: 'input'), export again",
         ),
+        (
+            json.dumps(sidecar().to_dict() | {"quantization": "int4"}),
+            (
+                "damaged sidecar (FacetError: --quantize 'int4': expected one of float16, int8, none"
+                " (did you mean 'int8'?)), export again"
+            ),
+        ),
         (sidecar().to_json(), "describes another graph than real.pb (SHA-256 differs), export again"),
     ],
-    ids=["no JSON", "a list", "a mean.json", "newer", "a field is gone", "another graph"],
+    ids=["no JSON", "a list", "a mean.json", "newer", "a field is gone", "an impossible option", "another graph"],
 )
 def test_a_sidecar_that_cannot_be_trusted_is_refused_in_one_sentence(tmp_path, text, sentence):
     (tmp_path / "real.json").write_text(text)

@@ -4,18 +4,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.export.exporting import Exported, convert_h5_to_pb, export_frozen_graph
+    from models.export.exporting import Exported, convert_h5_to_pb, export_model
     from models.export.loading import FrozenGraph, load_frozen_graph
 
 _HOMES = {
     "Exported": "exporting",
     "FrozenGraph": "loading",
     "convert_h5_to_pb": "exporting",
-    "export_frozen_graph": "exporting",
+    "export_model": "exporting",
     "load_frozen_graph": "loading",
 }
 
-__all__ = ["Exported", "FrozenGraph", "convert_h5_to_pb", "export_frozen_graph", "load_frozen_graph"]
+__all__ = ["Exported", "FrozenGraph", "convert_h5_to_pb", "export_model", "load_frozen_graph"]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,14 +39,21 @@ def made_up_examples(image_size: tuple[int, int], count: int = COUNT) -> Example
     return Examples(np.concatenate([noise, ramps.astype(np.uint8)]), f"{count} made-up images")
 
 
-def examples_from(data: Path, image_size: tuple[int, int], fit: str, count: int = COUNT) -> Examples:
-    """Gives the first test images of a data file, or of another split where that one is empty.
+def examples_from(
+    data: Path,
+    image_size: tuple[int, int],
+    fit: str,
+    count: int = COUNT,
+    splits: tuple[str, ...] = ("test", "validation", "train"),
+) -> Examples:
+    """Gives the first images of a split of a data file.
 
     Args:
         data: an HDF5 file of `facet pack`.
         image_size: (height, width) that the model takes.
         fit: how images get there.
         count: how many at most.
+        splits: the first of them that is not empty is taken.
 
     Raises:
         FacetError: no such file, no file of Facet's, or an empty one.
@@ -54,7 +61,7 @@ def examples_from(data: Path, image_size: tuple[int, int], fit: str, count: int 
     from hdf5_helper.reading.reader import HDF5Reader
 
     with HDF5Reader(data, image_size=image_size, fit=fit) as reader:
-        for split in ("test", "validation", "train"):
+        for split in splits:
             rows = reader.split(split)[:count]
             if len(rows):
                 return Examples(reader.read(rows), f"{len(rows)} {split} images of {data.name}")

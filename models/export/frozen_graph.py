@@ -8,6 +8,7 @@ from typing import Any
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
 from models.export.graph_edit import End, cut_and_order
+from models.export.grouped_convolution import groups_one_by_one
 from models.export.signature import (
     INPUT_NAME,
     GraphInput,
@@ -35,28 +36,50 @@ class FrozenModel:
     signature: Signature
 
 
-def freeze(model: Any, description: ModelDescription, preprocessing: str = "inside") -> FrozenModel:
+def freeze(
+    model: Any, description: ModelDescription, preprocessing: str = "inside", input_type: str = "float32"
+) -> FrozenModel:
     """Freezes a model: variables become constants; dropout, optimizer and everything unused are gone.
 
     Args:
         model: keras.Model with one input (N, H, W, 3) and outputs (N, k); computed in float32 whatever its policy.
         description: of the model; its outputs name the graph's.
         preprocessing: `inside` takes RGB 0–255; `outside` cuts behind the layer `preprocess`.
+        input_type: `float32` or `uint8` of the graph's input.
 
     Returns:
-        The graph with an open batch, float32 in and out.
+        The graph with an open batch, float32 out.
 
     Raises:
         FacetError: a model of another shape, or one with layers that no frozen graph can hold.
     """
+    network = _starting_at(model, preprocessing)
+    callers_part = description.preprocessing if preprocessing == "outside" else Preprocessing()
+    graph_input = GraphInput(INPUT_NAME, _image_size(network), callers_part, input_type)
+    names = {output.label: operation_name(output.label) for output in description.outputs}
+    return freeze_network(network, graph_input, description, names)
+
+
+def freeze_network(
+    network: Any, graph_input: GraphInput, description: ModelDescription, names: Mapping[str, str]
+) -> FrozenModel:
+    """Freezes a network under names of the caller's choice.
+
+    Args:
+        network: keras.Model of one input, which is what `graph_input.prepare` gives.
+        graph_input: of the graph.
+        description: of the network; its outputs are the graph's.
+        names: of the output operations, by label.
+
+    Raises:
+        FacetError: as `freeze`.
+    """
     import tensorflow as tf
 
-    network = _starting_at(model, preprocessing)
-    graph_input = GraphInput(INPUT_NAME, _image_size(network), _callers_part(description, preprocessing))
-    with tf.device("/CPU:0"), computing_in_float32(network):
+    with tf.device("/CPU:0"), computing_in_float32(network), groups_one_by_one(network):
         function = _concrete_function(network, graph_input, description)
         outputs = tuple(
-            GraphOutput(operation_name(output.label), _width(output.label, tensor), output)
+            GraphOutput(names[output.label], _width(output.label, tensor), output)
             for output, tensor in zip(description.outputs, function.structured_outputs, strict=True)
         )
         graph_def, tensors = _optimised(function)
@@ -110,10 +133,6 @@ def _starting_at(model: Any, preprocessing: str) -> Any:
     return keras.Model(model.get_layer("preprocess").output, model.output, name=model.name)
 
 
-def _callers_part(description: ModelDescription, preprocessing: str) -> Preprocessing:
-    return description.preprocessing if preprocessing == "outside" else Preprocessing()
-
-
 def _image_size(model: Any) -> tuple[int, int]:
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or None in shape[1:3]:
@@ -125,10 +144,10 @@ def _concrete_function(model: Any, graph_input: GraphInput, description: ModelDe
     import tensorflow as tf
 
     def outputs(image: Any) -> list[Any]:
-        found = by_label(model(image, training=False), description)
+        found = by_label(model(tf.cast(image, tf.float32), training=False), description)
         return [tf.cast(tensor, tf.float32) for tensor in found.values()]
 
-    spec = tf.TensorSpec(graph_input.shape, tf.float32, name=graph_input.name)
+    spec = tf.TensorSpec(graph_input.shape, graph_input.dtype, name=graph_input.name)
     return tf.function(outputs, autograph=False).get_concrete_function(spec)
 
 

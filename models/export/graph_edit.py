@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdf5_helper.errors import FacetError
+from models.export.graph_rewrites import additions_to_biases, open_batch_in_reshapes, producer
+from models.export.input_scaling import input_scaling_to_convolution
 
 #: GraphDef version of TensorFlow 1.6 to 1.13 (tensorflow/core/public/version.h); no operation here changed since.
 PRODUCER = 27
@@ -51,6 +53,9 @@ def cut_and_order(graph_def: Any, ends: Sequence[End]) -> Any:
     result = tf.compat.v1.GraphDef()
     result.CopyFrom(graph_def)
     _name_ends(result, ends)
+    input_scaling_to_convolution(result)
+    additions_to_biases(result)
+    open_batch_in_reshapes(result)
     nodes = list(_reachable(result, [end.name for end in ends]))
     _refuse_foreign_operations(nodes)
     ordered = tf.compat.v1.GraphDef(node=[_plain_node(node) for node in nodes])
@@ -73,9 +78,9 @@ def _name_ends(graph: Any, ends: Sequence[End]) -> None:
 
 
 def _behind_identities(nodes: dict[str, Any], tensor: str) -> Any:
-    node = nodes[_producer(tensor)]
+    node = nodes[producer(tensor)]
     while node.op == "Identity":
-        node = nodes[_producer(node.input[0])]
+        node = nodes[producer(node.input[0])]
     return node
 
 
@@ -101,16 +106,12 @@ def _reachable(graph: Any, names: Sequence[str]) -> Iterator[Any]:
         elif name not in done:
             done.add(name)
             stack.append((name, True))
-            stack += [(_producer(source), False) for source in reversed(_data_inputs(nodes[name]))]
+            stack += [(producer(source), False) for source in reversed(_data_inputs(nodes[name]))]
 
 
 def _data_inputs(node: Any) -> list[str]:
     """Gives the inputs that carry values; `^name` only orders side effects, of which a frozen graph has none."""
     return [name for name in node.input if not name.startswith("^")]
-
-
-def _producer(tensor: str) -> str:
-    return tensor.partition(":")[0]
 
 
 def _refuse_foreign_operations(nodes: Sequence[Any]) -> None:

@@ -1,5 +1,6 @@
 """A frozen graph as a callable, with what its sidecar says; graphs of other programs work too."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, output_named
-from models.export.frozen_graph import FrozenModel
-from models.export.runtimes import RuntimeRefusal, open_in_tensorflow
-from models.export.sidecar import Sidecar, read_sidecar
+from models.export.runtimes.runtime import RuntimeRefusal
+from models.export.runtimes.tensorflow_2 import import_graph
+from models.export.sidecar import Sidecar, read_sidecar, sidecar_path
 from models.export.signature import GraphInput, GraphOutput, Signature
 from models.preprocessing import Preprocessing
 
@@ -29,7 +30,7 @@ class FrozenGraph:
         self.path, self.sidecar, self.signature = path, sidecar, signature
         self.description = sidecar.description if sidecar else _describe(signature)
         try:
-            self._run = open_in_tensorflow(FrozenModel(data, signature))
+            self._run = import_graph(data, signature)
         except RuntimeRefusal as refusal:
             raise FacetError(f"{path}: TensorFlow cannot import this graph: {refusal}") from None
 
@@ -47,6 +48,43 @@ class FrozenGraph:
             FacetError: images of another shape.
         """
         return self._run(self.signature.input.prepare(images))
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What is known of an exported file.
+
+    Attributes:
+        signature: operation names, shapes and preprocessing.
+        description: labels, image size and fit.
+        sidecar: None for a frozen graph without one.
+    """
+
+    signature: Signature
+    description: ModelDescription
+    sidecar: Sidecar | None
+
+
+def read_exported(path: Path) -> ExportedFile:
+    """Reads what a file's sidecar says, or for a frozen graph without one, what can be told of it.
+
+    Args:
+        path: of a `.pb`, `.onnx` or `.tflite` file, or of a SavedModel's folder.
+
+    Raises:
+        FacetError: no such file, no sidecar beside it where one is needed, or the sidecar of another file.
+    """
+    file = path / "saved_model.pb" if path.is_dir() else path
+    if not file.is_file():
+        raise FacetError(f"{path}: no such file, expected one that `facet export` wrote")
+    data = file.read_bytes()
+    sidecar = read_sidecar(path, data)
+    if sidecar:
+        return ExportedFile(sidecar.signature, sidecar.description, sidecar)
+    if path.suffix != ".pb":
+        raise FacetError(f"{path}: has no sidecar, expected {sidecar_path(path).name} beside it")
+    signature = _find_signature(path, _parse(path, data))
+    return ExportedFile(signature, _describe(signature), None)
 
 
 def load_frozen_graph(path: str | Path) -> FrozenGraph:

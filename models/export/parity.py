@@ -1,22 +1,27 @@
-"""Does a frozen graph compute what the Keras model computes? Measured before a file is kept, in every runtime here."""
+"""Does an exported file compute what the Keras model computes? Measured in every runtime here before it is kept."""
 
 import math
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.errors import FacetError
+from hdf5_helper.errors import FacetError, did_you_mean
 from models.description import ModelDescription
-from models.export.frozen_graph import FrozenModel, by_label, computing_in_float32
-from models.export.runtimes import RUNTIMES, Float32Array, RunGraph, RuntimeRefusal
+from models.export.frozen_graph import by_label, computing_in_float32
+from models.export.runtimes import RUNTIMES, Answer, Runtime, RuntimeRefusal
+from models.export.signature import Signature
 
-#: Largest difference of a file that is kept; float32 sums in another order differ by about 1e-6.
-LARGEST_DIFFERENCE = 1e-4
+#: Largest difference of a file that is kept, by the kind of its weights; float32 sums in another order differ by about
+#: 1e-6, float16 keeps 11 bits of a weight. What eight bits may cost is for `facet verify-export` and its user to say.
+LARGEST_DIFFERENCE = {"none": 1e-4, "float16": 1e-2, "int8": math.inf}
+
+#: How far apart a model's values must be on the images for agreement to mean anything.
+_SPREAD = 1e-4
 
 #: Images that every comparison and timing runs through, and how many go in at once: 64 images of 224×224 in one batch
 #: would hold 1.6 GB of VGG19's first features.
@@ -25,7 +30,7 @@ IMAGES, BATCH = 64, 16
 #: How many of them go in alone too.
 _SINGLES = 3
 
-Values = dict[str, Float32Array]
+Values = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -33,29 +38,34 @@ class RuntimeParity:
     """How one runtime compares with the Keras model.
 
     Attributes:
-        runtime: name and version.
+        key: the runtime's name on the command line.
+        runtime: its name and version.
         difference: largest |Δ| / max(1, |reference|) over all outputs, for 64 images in batches of 16 and for the
             first 3 alone; infinite where a value is not finite or a shape is another, None where the runtime did not
             run.
         reason: why it did not.
+        checked: False where it did not run because it is not installed.
         seconds_one: median time of one image.
         seconds_many: time of 64 images in batches of 16.
     """
 
+    key: str
     runtime: str
     difference: float | None = None
     reason: str = ""
+    checked: bool = True
     seconds_one: float | None = None
     seconds_many: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form; without times, which are no property of the file."""
-        return {"runtime": self.runtime, "difference": self.difference, "reason": self.reason}
+        told = {"difference": self.difference, "reason": self.reason, "checked": self.checked}
+        return {"key": self.key, "runtime": self.runtime, **told}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RuntimeParity":
         """Reads the JSON form."""
-        return cls(values["runtime"], values["difference"], values["reason"])
+        return cls(values["key"], values["runtime"], values["difference"], values["reason"], values["checked"])
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Comparison:
     """What all runtimes gave.
 
     Attributes:
-        runtimes: one entry a runtime, in the order of `RUNTIMES`.
+        runtimes: one entry for each that was chosen, in the order of `RUNTIMES`.
         tells_apart: whether the model's own values differ between the images; where they do not, as in an untrained
             model, agreement says little.
     """
@@ -112,47 +122,86 @@ def keras_reference(model: Any, description: ModelDescription, images: NDArray[A
     return {label: np.concatenate([part[label] for part in parts]) for label in parts[0]}
 
 
-def measure_parity(
-    frozen: FrozenModel, reference: Callable[[NDArray[Any]], Values], images: NDArray[np.uint8]
-) -> Comparison:
-    """Runs a graph in every runtime on 64 images in batches, and on the first 3 alone, against its model.
+def chosen_runtimes(file_format: str, keys: Collection[str] = ()) -> tuple[Runtime, ...]:
+    """Gives the runtimes to compare in, all that read a format by default, in the order of `RUNTIMES`.
 
     Args:
-        frozen: the graph.
+        file_format: such as `pb`.
+        keys: of runtimes, as `--verify-with` takes them.
+
+    Raises:
+        FacetError: an unknown key, a runtime that does not read the format, or one that is not installed.
+    """
+    readers = {runtime.key: runtime for runtime in RUNTIMES if file_format in runtime.formats}
+    for key in keys:
+        if key not in readers:
+            raise FacetError(f"--verify-with {key!r}: {did_you_mean(key, readers)} for the format {file_format}")
+        if readers[key].version() is None:
+            raise FacetError(f"--verify-with {key}: {readers[key].name} is not installed; {readers[key].how_to_get}")
+    return tuple(runtime for key, runtime in readers.items() if not keys or key in keys)
+
+
+def measure_parity(
+    path: Path,
+    signature: Signature,
+    reference: Callable[[NDArray[Any]], Values],
+    images: NDArray[np.uint8],
+    runtimes: Sequence[Runtime],
+) -> Comparison:
+    """Runs a written file in runtimes on 64 images in batches, and on the first 3 alone, against its model.
+
+    Args:
+        path: of the file, or a SavedModel's folder.
+        signature: its input and outputs.
         reference: gives the Keras model's values by label for images (n, H, W, 3), RGB 0–255.
         images: uint8 (n, H, W, 3), RGB, n ≥ 1; fewer than 64 are repeated, of more the first 64 are taken.
+        runtimes: those to run it in.
 
     Raises:
         FacetError: the model itself gives a value that is not finite.
     """
     chosen = images[np.arange(IMAGES) % len(images)]
-    by_name = {output.name: output.output.label for output in frozen.signature.outputs}
     values = reference(chosen)
     _refuse_not_finite(values)
-    expected = {name: values[label] for name, label in by_name.items()}
-    inputs = frozen.signature.input.prepare(chosen)
-    results = tuple(_try_runtime(name, frozen, inputs, expected) for name in RUNTIMES)
-    return Comparison(results, all(_spread(array) > LARGEST_DIFFERENCE for array in expected.values()))
+    expected = {output.name: values[output.output.label] for output in signature.outputs}
+    inputs = signature.input.prepare(chosen)
+    results = tuple(_try_runtime(runtime, path, signature, inputs, expected) for runtime in runtimes)
+    return Comparison(results, all(_spread(array) > _SPREAD for array in expected.values()))
 
 
-def refuse_differences(name: str, results: Sequence[RuntimeParity]) -> None:
-    """Raises FacetError where a runtime computes something else, or TensorFlow cannot run the graph at all."""
+def refuse_differences(
+    name: str, results: Sequence[RuntimeParity], needed: Collection[str], quantization: str = "none"
+) -> None:
+    """Refuses a file that computes something else than its model, or that a runtime it is made for cannot run.
+
+    Args:
+        name: of the file.
+        results: by runtime.
+        needed: keys of the runtimes that must be able to run it, where they are installed.
+        quantization: kind of its weights, which decides about the largest difference.
+
+    Raises:
+        FacetError: with the first such runtime.
+    """
+    limit = LARGEST_DIFFERENCE[quantization]
     for result in results:
-        if result.difference is not None and not result.difference <= LARGEST_DIFFERENCE:
+        if result.difference is not None and not (math.isfinite(result.difference) and result.difference <= limit):
+            most = f"at most {limit:.0e}" if math.isfinite(limit) else "numbers"
             raise FacetError(
                 f"{name}: not kept, {result.runtime} differs from the Keras model by {result.difference:.1e}, expected"
-                f" at most {LARGEST_DIFFERENCE:.0e}"
+                f" {most}"
             )
-        if result.difference is None and result.runtime.startswith("TensorFlow"):
+        if result.difference is None and result.checked and result.key in needed:
             raise FacetError(f"{name}: not kept, {result.runtime} cannot run it: {result.reason}")
 
 
 def parity_table(results: Sequence[RuntimeParity]) -> list[str]:
-    """Gives the lines of a table: runtime, difference, time for one image and for 64; or why it cannot run."""
+    """Gives the lines of a table: runtime, difference, time for one image and for 64; or why it did not run."""
     lines = [f"{'runtime':<20} {'difference':>10} {'1 image':>10} {f'{IMAGES} images':>10}"]
     for result in results:
         if result.difference is None:
-            lines.append(f"{result.runtime:<20} cannot run it: {result.reason}")
+            verb = "cannot run it" if result.checked else "not checked"
+            lines.append(f"{result.runtime:<20} {verb}: {result.reason}")
         else:
             times = (_milliseconds(result.seconds_one), _milliseconds(result.seconds_many))
             lines.append(f"{result.runtime:<20} {result.difference:>10.1e} {times[0]:>10} {times[1]:>10}")
@@ -169,7 +218,7 @@ def _refuse_not_finite(values: Values) -> None:
             )
 
 
-def _spread(values: Float32Array) -> float:
+def _spread(values: NDArray[np.float32]) -> float:
     """Gives how far apart the images are, on the scale of `difference`: the largest over the values of an image."""
     low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
     return float(np.max((high - low) / np.maximum(1.0, np.abs(low))))
@@ -179,33 +228,31 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
-def _try_runtime(name: str, frozen: FrozenModel, inputs: Float32Array, expected: Values) -> RuntimeParity:
-    version, open_graph = RUNTIMES[name]
-    runtime = f"{name} {version()}"
+def _try_runtime(
+    runtime: Runtime, path: Path, signature: Signature, inputs: NDArray[Any], expected: Values
+) -> RuntimeParity:
+    if runtime.version() is None:
+        reason = f"not installed; {runtime.how_to_get}"
+        return RuntimeParity(runtime.key, runtime.name, reason=reason, checked=False)
     try:
-        run = open_graph(frozen)
-        singles = [_timed(run, inputs[i : i + 1]) for i in range(_SINGLES)]
-        batches = [_timed(run, batch) for batch in _batches(inputs)]
-        again = [_timed(run, inputs[:1]) for _ in range(_SINGLES)]
+        with runtime.open(path, signature) as graph:
+            singles = [graph.run(inputs[i : i + 1]) for i in range(_SINGLES)]
+            batches = [graph.run(batch) for batch in _batches(inputs)]
+            again = [graph.run(inputs[:1]) for _ in range(_SINGLES)]
     except RuntimeRefusal as refusal:
-        return RuntimeParity(runtime, reason=str(refusal))
+        return RuntimeParity(runtime.key, runtime.title, reason=str(refusal))
     compared = max(
-        difference(_joined([values for values, _ in batches]), expected),
-        difference(_joined([values for values, _ in singles]), {k: v[:_SINGLES] for k, v in expected.items()}),
+        difference(_joined(batches), expected),
+        difference(_joined(singles), {k: v[:_SINGLES] for k, v in expected.items()}),
     )
-    one = statistics.median(seconds for _, seconds in again)
-    return RuntimeParity(runtime, compared, "", one, sum(seconds for _, seconds in batches))
+    one = statistics.median(answer.seconds for answer in again)
+    many = sum(answer.seconds for answer in batches)
+    return RuntimeParity(runtime.key, runtime.title, compared, seconds_one=one, seconds_many=many)
 
 
-def _timed(run: RunGraph, inputs: Float32Array) -> tuple[Values, float]:
-    began = time.perf_counter()
-    values = run(inputs)
-    return values, time.perf_counter() - began
-
-
-def _batches(images: Float32Array) -> Iterator[Float32Array]:
+def _batches(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (images[first : first + BATCH] for first in range(0, len(images), BATCH))
 
 
-def _joined(parts: Sequence[Values]) -> Values:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _joined(parts: Sequence[Answer]) -> Values:
+    return {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}

@@ -1,4 +1,4 @@
-"""The sidecar: `OUT.json` beside `OUT.pb`, everything that a program or a person must know to use the graph."""
+"""The sidecar: `OUT.json` beside `OUT.pb`, everything that a program or a person must know to use the file."""
 
 import hashlib
 import json
@@ -9,24 +9,26 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
+from models.export.options import ExportOptions
 from models.export.parity import RuntimeParity
 from models.export.signature import GraphInput, GraphOutput, Signature
 from models.preprocessing import Preprocessing
 
 #: What the file says it is; the version rises when a field changes its meaning.
-FORMAT, FORMAT_VERSION = "facet frozen graph", 1
+FORMAT, FORMAT_VERSION = "facet export", 1
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known of an exported graph.
+    """What is known of an exported file.
 
     Attributes:
-        file: name of the `.pb`.
-        sha256: of the `.pb`, hex.
+        file: its name.
+        sha256: of the file, or of a SavedModel's one file, hex.
         signature: input and outputs of the graph.
         description: of the model that the graph was made of.
-        preprocessing: `inside` (the graph takes RGB 0–255) or `outside` (the caller does `signature.input`'s part).
+        options: how it was asked for: format, quantization, preset, and whether it takes RGB 0–255 (`inside`) or the
+            caller does `signature.input`'s part (`outside`).
         parity: differences from the Keras model, by runtime.
         compared_on: which images those were measured on.
         facet: version of Facet that wrote it.
@@ -36,7 +38,7 @@ class Sidecar:
     sha256: str
     signature: Signature
     description: ModelDescription
-    preprocessing: str
+    options: ExportOptions
     parity: tuple[RuntimeParity, ...] = ()
     compared_on: str = ""
     facet: str = ""
@@ -50,9 +52,12 @@ class Sidecar:
             "facet": self.facet,
             "file": self.file,
             "sha256": self.sha256,
+            "file_format": self.options.file_format,
+            "quantization": self.options.quantization,
+            "preset": self.options.preset,
             "input": self.signature.input.to_dict(),
             "outputs": [output.to_dict() for output in self.signature.outputs],
-            "preprocessing": self.preprocessing,
+            "preprocessing": self.options.preprocessing,
             "image_size": list(self.description.image_size),
             "fit": self.description.fit,
             "backbone": self.description.backbone,
@@ -84,7 +89,14 @@ class Sidecar:
             notes=tuple(values["notes"]),
         )
         parity = tuple(RuntimeParity.from_dict(result) for result in values["parity"])
-        told = (values["preprocessing"], parity, values["compared_on"], values["facet"])
+        options = ExportOptions(
+            values["file_format"],
+            values["preprocessing"],
+            signature.input.dtype,
+            values["quantization"],
+            values["preset"],
+        )
+        told = (options, parity, values["compared_on"], values["facet"])
         return cls(values["file"], values["sha256"], signature, description, *told)
 
     def to_json(self) -> str:
@@ -92,9 +104,16 @@ class Sidecar:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-def sidecar_path(graph: Path) -> Path:
-    """Gives where the sidecar of `NAME.pb` lies: `NAME.json` beside it."""
-    return graph.with_suffix(".json")
+def sidecar_path(exported: Path) -> Path:
+    """Gives where the sidecar lies: `NAME.json` beside `NAME.pb`, `NAME.onnx.json` beside `NAME.onnx`.
+
+    Beside a SavedModel's folder `NAME` it is `NAME.saved_model.json`: one model in several formats has room in one
+    folder so.
+    """
+    if exported.suffix == ".pb":
+        return exported.with_suffix(".json")
+    ending = ".json" if exported.suffix in (".onnx", ".tflite") else ".saved_model.json"
+    return exported.with_name(f"{exported.name}{ending}")
 
 
 def facet_version() -> str:
@@ -130,7 +149,7 @@ def read_sidecar(graph: Path, data: bytes) -> Sidecar | None:
         raise FacetError(f"{path}: format version {values['format_version']}, this Facet reads up to {FORMAT_VERSION}")
     try:
         sidecar = Sidecar.from_dict(values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (FacetError, KeyError, TypeError, ValueError) as error:
         raise FacetError(f"{path}: damaged sidecar ({type(error).__name__}: {error}), export again") from None
     if sidecar.sha256 != sha256_of(data):
         raise FacetError(f"{path}: describes another graph than {graph.name} (SHA-256 differs), export again")

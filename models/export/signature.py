@@ -17,6 +17,9 @@ INPUT_NAME = "image"
 #: Where the graph's input begins: before the layer `preprocess` (RGB 0–255), or behind it.
 PREPROCESSINGS = ("inside", "outside")
 
+#: What the graph's input may be made of; OpenCV takes float32 alone.
+INPUT_TYPES = ("float32", "uint8")
+
 
 def check_preprocessing(where: str) -> None:
     """Refuses anything but `inside` and `outside`."""
@@ -32,31 +35,42 @@ def operation_name(label: str) -> str:
 
 @dataclass(frozen=True)
 class GraphInput:
-    """The one input: float32, NHWC, any number of images.
+    """The one input: NHWC, any number of images.
 
     Attributes:
         name: of the operation.
         image_size: (height, width) in pixels.
         preprocessing: what the caller does to RGB 0–255 before feeding it; nothing where it is inside the graph.
+        dtype: `float32`, or `uint8` for a graph that does the rest by itself.
     """
 
     name: str
     image_size: tuple[int, int]
     preprocessing: Preprocessing
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be fed."""
+        if self.dtype not in INPUT_TYPES:
+            raise FacetError(f"--input-type {self.dtype!r}: {did_you_mean(self.dtype, INPUT_TYPES)}")
+        if self.dtype == "uint8" and self.preprocessing != Preprocessing():
+            raise FacetError(
+                "--input-type uint8: whole numbers cannot hold values less a mean, expected --preprocessing inside"
+            )
 
     @property
     def shape(self) -> tuple[int | None, int, int, int]:
         """Shape with None for the open batch."""
         return (None, *self.image_size, 3)
 
-    def prepare(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def prepare(self, images: NDArray[Any]) -> NDArray[Any]:
         """Gives what is fed for images of this input's size.
 
         Args:
             images: uint8 or float32 (B, H, W, 3), RGB 0–255.
 
         Returns:
-            float32 (B, H, W, 3) after the caller's part of the preprocessing.
+            `dtype` (B, H, W, 3) after the caller's part of the preprocessing; uint8 is rounded to.
 
         Raises:
             FacetError: images of another shape.
@@ -65,6 +79,8 @@ class GraphInput:
             raise FacetError(
                 f"images of shape {images.shape}: the graph takes (any number, {', '.join(map(str, self.shape[1:]))})"
             )
+        if self.dtype == "uint8":
+            return np.ascontiguousarray(np.clip(np.rint(images), 0, 255), np.uint8)
         values = np.asarray(images, np.float32)
         if self.preprocessing.color == "BGR":
             values = values[..., ::-1]
@@ -74,14 +90,14 @@ class GraphInput:
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
-        shape = {"name": self.name, "shape": list(self.shape), "dtype": "float32", "layout": "NHWC"}
+        shape = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype, "layout": "NHWC"}
         return shape | self.preprocessing.to_dict()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "GraphInput":
         """Reads the JSON form."""
         _batch, height, width, _channels = values["shape"]
-        return cls(values["name"], (height, width), Preprocessing.from_dict(values))
+        return cls(values["name"], (height, width), Preprocessing.from_dict(values), values["dtype"])
 
 
 @dataclass(frozen=True)
@@ -108,14 +124,16 @@ class GraphOutput:
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
-        values = asdict(self.output) | {"class_names": list(self.output.class_names)}
+        told = {"class_names": list(self.output.class_names), "class_values": list(self.output.class_values)}
+        values = asdict(self.output) | told
         more = {"polarity": self.polarity} | ({"threshold": THRESHOLD} if self.output.activation == "sigmoid" else {})
         return {"name": self.name, "shape": [None, self.width], "dtype": "float32"} | values | more
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "GraphOutput":
         """Reads the JSON form."""
-        output = Output(values["label"], values["activation"], tuple(values["class_names"]), values["unit"])
+        numbers = tuple(float(number) for number in values.get("class_values", ()))
+        output = Output(values["label"], values["activation"], tuple(values["class_names"]), values["unit"], numbers)
         return cls(values["name"], int(values["shape"][1]), output)
 
 
