@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,17 +20,35 @@ from benchmarks.rounds import Settings
 from benchmarks.workload import prepare
 from hdf5_helper.errors import FacetError
 from hdf5_helper.reading.reader import HDF5Reader
+from models.export.formats import SUFFIXES
 from models.export.frozen_graph import FrozenModel, computing_in_float32, freeze
-from models.export.options import SUFFIXES, ExportOptions
+from models.export.options import ExportOptions
 from models.export.parity import difference, keras_reference
-from models.export.runtimes import RUNTIMES, OpenGraph, Runtime, RuntimeRefusal
+from models.export.runtimes import RUNTIMES, OpenGraph, Runtime, RuntimeRefusal, opencv_by
 from models.export.writing import write_format
 
 #: Side of the images; how many the heads learn from, and how many files are compared on.
 SIDE, COUNT = 150, 200
 
 #: Which file each runtime is asked with.
-FORMATS = {"tensorflow": "pb", "tensorflow1": "pb", "opencv": "pb", "onnxruntime": "onnx", "litert": "litert"}
+FORMATS = {
+    "tensorflow": "pb",
+    "tensorflow1": "pb",
+    "opencv": "pb",
+    "onnxruntime": "onnx",
+    "litert": "litert",
+    bars.OPENCV_5: "pb",
+}
+
+MEASURES = tuple(
+    measure
+    for name in bars.EXPORTED
+    for measure in (
+        *(bars.export_difference(name, runtime.name) for runtime in RUNTIMES),
+        bars.export_size(name),
+        bars.export_speed(name),
+    )
+)
 
 #: Single images a repeat, and images a batch of the comparison.
 _SINGLES, _BATCH = 20, 16
@@ -92,7 +110,7 @@ class _Case:
 
 def _results(subject: Subject, faces: Faces, settings: Settings) -> list[Result]:
     """Gives the differences, the size, and the time of one image of one backbone."""
-    settings.progress.start(subject.name, len(RUNTIMES) + settings.repeats)
+    settings.progress.start(subject.name, len(_runtimes(settings)) + settings.repeats)
     model, description = learnt(subject, SIDE, faces.train, faces.targets)
     frozen = freeze(model, description)
     inputs = frozen.signature.input.prepare(faces.test)
@@ -101,7 +119,7 @@ def _results(subject: Subject, faces: Faces, settings: Settings) -> list[Result]
     graphs: dict[str, OpenGraph] = {}
     with TemporaryDirectory(dir=settings.work) as folder, ExitStack() as stack:
         files = _written(frozen, Path(folder))
-        for runtime in RUNTIMES:
+        for runtime in _runtimes(settings):
             graph, result = _compared(case, runtime, files[FORMATS[runtime.key]], stack)
             results.append(result)
             graphs |= {} if graph is None else {runtime.key: graph}
@@ -111,6 +129,14 @@ def _results(subject: Subject, faces: Faces, settings: Settings) -> list[Result]
         results += _timed(case, model, graphs, settings)
     settings.progress.stop()
     return results
+
+
+def _runtimes(settings: Settings) -> tuple[Runtime, ...]:
+    """Gives all runtimes, OpenCV 5 among them where the folder of peers has it."""
+    python = None if settings.peers is None else settings.peers / "opencv5" / "bin" / "python"
+    if python is None or not python.exists():
+        return RUNTIMES
+    return (*RUNTIMES, replace(opencv_by(python), key=bars.OPENCV_5, name=bars.OPENCV_5))
 
 
 def _written(frozen: FrozenModel, folder: Path) -> dict[str, Path]:
@@ -163,9 +189,9 @@ def _timed(case: _Case, model: Any, graphs: dict[str, OpenGraph], settings: Sett
             rates[key].append(_rate([graph.run(image).seconds for _ in range(_SINGLES)]))
         rates["keras"].append(_rate([keras_seconds() for _ in range(_SINGLES)]))
         settings.progress.advance(1)
-    own = [key for key in rates if FORMATS.get(key) == "pb"]
+    own = [key for key in graphs if FORMATS[key] == "pb" and key != bars.OPENCV_5]
     fastest = max(own, key=lambda key: float(np.median(rates[key])))
-    names = {runtime.key: f"{runtime.title}, {FORMATS[runtime.key]}" for runtime in RUNTIMES}
+    names = {runtime.key: f"{runtime.title}, {FORMATS[runtime.key]}" for runtime in _runtimes(settings)}
     others = [Measured(names[key], tuple(rates[key])) for key in graphs]
     facet = Measured("Facet", tuple(rates[fastest]))
     keras = Measured(who.KERAS_FUNCTION.name, tuple(rates["keras"]))

@@ -36,8 +36,8 @@ class Subject:
     preprocessing: Preprocessing
 
 
-def _application(name: str, **narrow: Any) -> Callable[[int, bool], Any]:
-    """Gives the builder of a Keras application; `narrow` are the arguments of its narrow form."""
+def _application(name: str, until: str = "", **narrow: Any) -> Callable[[int, bool], Any]:
+    """Gives the builder of a Keras application; its narrow form has arguments `narrow` and ends at layer `until`."""
 
     def build(side: int, is_narrow: bool) -> Any:
         import keras
@@ -46,7 +46,8 @@ def _application(name: str, **narrow: Any) -> Callable[[int, bool], Any]:
         if name.startswith(("MobileNetV3", "EfficientNetV2")):
             arguments = arguments | {"include_preprocessing": False}
         application = getattr(keras.applications, name)
-        return application(include_top=False, weights=None, input_shape=(side, side, 3), **arguments)
+        whole = application(include_top=False, weights=None, input_shape=(side, side, 3), **arguments)
+        return keras.Model(whole.input, whole.get_layer(until).output) if is_narrow and until else whole
 
     return build
 
@@ -114,12 +115,12 @@ SUBJECTS = (
     Subject("ResNet50", _residual(groups=1, base=64), _CAFFE),
     Subject("ResNeXt50", _residual(groups=32, base=128), _CAFFE),
     Subject("MobileNet", _application("MobileNet", alpha=0.25), _SLIM),
-    Subject("MobileNetV2", _application("MobileNetV2", alpha=0.35), _SLIM),
-    Subject("MobileNetV3Small", _application("MobileNetV3Small", alpha=0.75, minimalistic=False), _SLIM),
-    Subject("MobileNetV3Large", _application("MobileNetV3Large", alpha=0.75, minimalistic=False), _SLIM),
-    Subject("DenseNet121", _application("DenseNet121"), _SLIM),
-    Subject("Xception", _application("Xception"), _SLIM),
-    Subject("EfficientNetV2B0", _application("EfficientNetV2B0"), _SLIM),
+    Subject("MobileNetV2", _application("MobileNetV2", until="block_5_add", alpha=0.35), _SLIM),
+    Subject("MobileNetV3Small", _application("MobileNetV3Small", until="expanded_conv_4_add", alpha=0.75), _SLIM),
+    Subject("MobileNetV3Large", _application("MobileNetV3Large", until="expanded_conv_7_add", alpha=0.75), _SLIM),
+    Subject("DenseNet121", _application("DenseNet121", until="conv3_block1_0_relu"), _SLIM),
+    Subject("Xception", _application("Xception", until="block4_sepconv1_act"), _SLIM),
+    Subject("EfficientNetV2B0", _application("EfficientNetV2B0", until="block4b_add"), _SLIM),
 )
 
 

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 peers=${1:?the folder to make, such as: bash benchmarks/install_peers.sh peers}
-[ $# -gt 1 ] || set -- "$peers" ffcv pytorch grain  # or those that are named
+[ $# -gt 1 ] || set -- "$peers" ffcv pytorch grain opencv5  # or those that are named
 python=${PYTHON:-python3.11}
 tensorflow=tensorflow-cpu==2.21.0  # every column is measured to TensorFlow tensors too
 mkdir -p "$peers"
@@ -43,6 +43,10 @@ pytorch() {
 grain() {
   environment grain &&
     install grain grain==0.2.18 array-record==0.8.6 simplejpeg==1.9.0 opencv-python-headless "$tensorflow"
+}
+
+opencv5() {
+  environment opencv5 && install opencv5 numpy opencv-python-headless==5.0.0.93
 }
 
 missing=0

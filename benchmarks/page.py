@@ -1,8 +1,9 @@
-"""Puts the figures of `benchmarks/figures/*.json` into docs/benchmarks.md: its tables are made, not typed.
+"""Puts the figures of `benchmarks/figures/*.json` into the pages: their tables are made, not typed.
 
     python -m benchmarks.page
 
-Between `<!-- figures: NAME -->` and `<!-- end -->` stands what NAME.json says, and nothing else.
+Between `<!-- figures: NAME -->` and `<!-- end -->` stands what NAME.json says, and nothing else. A table of backbones
+and runtimes begins with `<!-- matrix: NAME -->`.
 """
 
 import json
@@ -12,12 +13,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.export_matrix import matrix
 from hdf5_helper.atomic import write_text
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+_DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = (_DOCS / "benchmarks.md", _DOCS / "export.md")
 RESULTS = Path(__file__).resolve().parent / "figures"
 
-_SECTION = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- (figures|matrix): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Entry = dict[str, Any]
 
@@ -31,9 +34,9 @@ def rendered(page: str, results: Path) -> str:
     """
 
     def section(mark: re.Match[str]) -> str:
-        file = results / f"{mark[2]}.json"
-        text = tables(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else "Not measured yet.\n"
-        return f"{mark[1]}{text}{mark[3]}"
+        file, made = results / f"{mark[3]}.json", {"figures": tables, "matrix": matrix}[mark[2]]
+        text = made(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else "Not measured yet.\n"
+        return f"{mark[1]}{text}{mark[4]}"
 
     return _SECTION.sub(section, page)
 
@@ -125,8 +128,9 @@ def _number(value: float) -> str:
 
 
 def main() -> None:
-    """Rewrites the page."""
-    write_text(PAGE, rendered(PAGE.read_text(encoding="utf-8"), RESULTS))
+    """Rewrites the pages."""
+    for page in PAGES:
+        write_text(page, rendered(page.read_text(encoding="utf-8"), RESULTS))
 
 
 if __name__ == "__main__":

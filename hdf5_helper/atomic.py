@@ -1,8 +1,7 @@
 """Write whole or not at all: a file is made beside its final name, fsynced and renamed."""
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,38 +73,3 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the contents of `path` by `data`, whole or not at all."""
     with written_whole(path) as part:
         part.write_bytes(data)
-
-
-@contextmanager
-def made_together(paths: Sequence[Path]) -> Iterator[Path]:
-    """Gives a hidden folder in which to make several files or folders of one place, which then get their names.
-
-    Args:
-        paths: the final names, all in one folder; what bears such a name is replaced. They are taken in this order, so
-            that the last one is there only when the others are.
-
-    Yields:
-        The folder; everything made in it under the names of `paths` is kept, all else is removed. On a failure nothing
-        is kept. What a killed process left there is removed by the next one.
-    """
-    folder = paths[-1].with_name(f".{paths[-1].name}.part")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-        for made in (folder / path.name for path in paths):
-            inside = [file for file in sorted(made.rglob("*")) if file.is_file()]
-            for file in inside if made.is_dir() else [made]:
-                sync_file(file)
-        for path in paths:
-            _take_place(folder / path.name, path)
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_place(made: Path, path: Path) -> None:
-    """Renames `made` to `path`; what no rename replaces moves into the folder of `made` before: a folder, or by one."""
-    if path.is_dir() or (made.is_dir() and path.exists()):
-        path.rename(made.with_name(f"{made.name}.replaced"))
-    made.replace(path)

@@ -19,7 +19,9 @@ def foreign_layer(value: Any) -> FacetError | None:
     """
     for entry in _entries(value):
         module = str(entry.get("module") or "keras")
-        foreign = module.split(".", maxsplit=1)[0] not in {"keras", "builtins"} and isinstance(entry["config"], dict)
+        registered = not entry.get("module") and entry.get("registered_name")  # as in a class of the user's own
+        elsewhere = module.split(".", maxsplit=1)[0] not in {"keras", "builtins"}
+        foreign = (elsewhere or registered) and isinstance(entry["config"], dict)
         if foreign or entry["class_name"] in _RUNS_CODE:
             return _refusal(entry)
     return None

@@ -28,8 +28,11 @@ def read_description(path: Path) -> ModelDescription | None:
             if DESCRIPTION_MEMBER not in archive.namelist():
                 return None
             return ModelDescription.from_dict(json.loads(archive.read(DESCRIPTION_MEMBER)))
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error):
         raise FacetError(f"{path}: not a .keras file (a zip archive that Keras or Facet wrote)") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise FacetError(f"{path}: the description that Facet put into it is damaged ({reason})") from None
 
 
 def save_model_file(

@@ -89,6 +89,9 @@ def _groups(console: Console, kind: str, folder: Path, values: dict[str, Any]) -
         return measure_resuming(Resuming(folder, kills, say=console.say, progress=console))
     settings = Settings(folder, progress=console, **values)
     if kind == "export":
+        from scripts.native_logs import quiet_native_logs
+
+        quiet_native_logs(verbose=False)
         console.say(f"{settings.repeats} rounds; everything lies in {folder}")
         return measure_exporting(settings, data)
     images = f"{settings.count:,} images, {settings.repeats} rounds of at least {settings.seconds:g} s"

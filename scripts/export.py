@@ -1,5 +1,6 @@
 """`facet export`: writes a model as a file for other programs, with its sidecar."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,8 @@ def command(
 
     OUT.pb is a frozen graph, OUT.onnx and OUT.tflite are what ONNX Runtime and
     LiteRT read, a name without suffix becomes a SavedModel's folder. The file
-    is run in every installed runtime before it is kept, and must give what the
-    model gives. Runtimes: tensorflow, tensorflow1, opencv, onnxruntime, litert.
+    is run in every installed runtime; one that computes something else than
+    the model is not kept. Runtimes: tensorflow, tensorflow1, opencv, onnxruntime, litert.
 
     \b
     Example:
@@ -67,9 +68,8 @@ def command(
       facet export first first.tflite --quantize float16
       facet export first sharp.pb --preset age-estimator-sharp
     """
-    from models.export.exporting import check_export_path
-    from models.export.options import ExportOptions, file_format_for
-    from models.export.parity import chosen_runtimes
+    from models.export.formats import file_format_for
+    from models.export.options import ExportOptions, runtime_keys
     from models.interface.targets import find_target
 
     found = find_target(target, checkpoint)
@@ -81,12 +81,9 @@ def command(
         input_type,
         quantize,
         preset,
-        tuple(key.strip() for key in verify_with.split(",")) if verify_with else (),
+        runtime_keys(verify_with),
     )
-    check_export_path(out, options, overwrite=overwrite)
-    chosen_runtimes(options.file_format, options.verify_with)
-    if data is not None and not data.is_file():
-        raise FacetError(f"--data {data}: no such file, expected a packed HDF5 file")
+    _check(out, options, data, overwrite=overwrite)
 
     from scripts.native_logs import quiet_native_logs
 
@@ -96,6 +93,17 @@ def command(
         if as_json:
             console.result(exported.to_dict())
         _tell(exported, console)
+
+
+def _check(out: Path, options: "ExportOptions", data: Path | None, *, overwrite: bool) -> None:
+    """Refuses what cannot be done, before any work."""
+    from models.export.exporting import check_export_path
+    from models.export.parity import chosen_runtimes
+
+    check_export_path(out, options, overwrite=overwrite)
+    chosen_runtimes(options.file_format, options.verify_with)
+    if data is not None and not data.is_file():
+        raise FacetError(f"--data {data}: no such file, expected a packed HDF5 file")
 
 
 def _export(
@@ -143,7 +151,7 @@ def _calibration(data: Path | None, wanted: tuple[tuple[int, int], str]) -> "Exa
 
 
 def _tell(exported: "Exported", console: Console) -> None:
-    from models.export.parity import parity_table
+    from models.export.parity_table import parity_table
     from models.export.sidecar import sidecar_path
 
     signature, sidecar = exported.sidecar.signature, exported.sidecar
@@ -160,7 +168,8 @@ def _tell(exported: "Exported", console: Console) -> None:
     path = shown(exported.path)
     more = " and mean.json" if sidecar.options.preset else ""
     console.say(f"{path} ({exported.size:,} bytes), {sidecar_path(path).name}{more} beside it")
-    told = f"predict {path} PICTURES" if sidecar.options.file_format == "pb" else f"verify-export {path} --data FILE.h5"
+    name = shlex.quote(str(path))
+    told = f"predict {name} PICTURES" if sidecar.options.file_format == "pb" else f"verify-export {name} --data FILE.h5"
     console.say(f"next: facet {told}")
 
 

@@ -36,15 +36,15 @@ def command(out: Path, data: Path, split: str, verify_with: str | None, *, as_js
       facet verify-export first.pb --data faces.h5
       facet verify-export first.tflite --data faces.h5 --split all
     """
+    from models.export.formats import format_of
     from models.export.loading import read_exported
-    from models.export.parity import LARGEST_DIFFERENCE, chosen_runtimes
-    from models.export.runtimes import format_of
+    from models.export.options import runtime_keys
+    from models.export.parity import chosen_runtimes
 
     if split not in _SPLITS:
         raise FacetError(f"--split {split!r}: {did_you_mean(split, _SPLITS)}")
     if not data.is_file():
         raise FacetError(f"--data {data}: no such file, expected a packed HDF5 file")
-    keys = tuple(key.strip() for key in verify_with.split(",")) if verify_with else ()
 
     from scripts.native_logs import quiet_native_logs
 
@@ -52,15 +52,16 @@ def command(out: Path, data: Path, split: str, verify_with: str | None, *, as_js
         quiet_native_logs(verbose=verbose)
         from models.interface.verification import refuse_disagreement, verify_export
 
-        sidecar = read_exported(out).sidecar
-        results = verify_export(out, data, split, chosen_runtimes(format_of(out), keys), console)
+        exported = read_exported(out)
+        runtimes = chosen_runtimes(format_of(exported.path), runtime_keys(verify_with))
+        results = verify_export(exported, data, split, runtimes, console)
         console.stop()
         if as_json:
             console.result([asdict(result) for result in results])
         for line in _table(results):
             console.say(line)
-        refuse_disagreement(out, results, LARGEST_DIFFERENCE[sidecar.options.quantization if sidecar else "none"])
-        console.say(f"next: give {shown(out)} and its sidecar to the program that uses it")
+        refuse_disagreement(out, results)
+        console.say(f"next: give {shown(out)} to the program that uses it")
 
 
 def _table(results: list["RuntimeResult"]) -> list[str]:

@@ -170,11 +170,15 @@ def test_a_model_that_fits_one_size_alone_must_have_been_trained_at_that_size(tm
         ((Output("mood", "softmax", ("sad", "glad")),), "the model gives mood, expected age, gender or both"),
         ((Output("gender", "softmax", ("f", "m")),), "gender has classes f, m, expected male and female"),
         (
+            (Output("gender", "linear", ("male", "female")),),
+            "gender is linear of 2 values, expected a sigmoid, or a softmax of a value a class",
+        ),
+        (
             (Output("age", "softmax", ("young", "old")),),
             "age is softmax of 2 values, expected years, or a softmax whose description says the years of each class",
         ),
     ],
-    ids=["another label", "classes of other names", "bins without years"],
+    ids=["another label", "classes of other names", "logits", "bins without years"],
 )
 def test_a_head_that_says_neither_years_nor_female_is_refused(tmp_path, outputs, sentence):
     with pytest.raises(FacetError) as refused:
@@ -188,6 +192,21 @@ def test_the_unknown_class_takes_no_part_in_male_or_female(weights):
     found = one_number(share, THREE)
     assert found.shape == (1, 1)
     assert found[0, 0] == pytest.approx(weights[2] / (weights[1] + weights[2]), rel=1e-5)
+
+
+def test_means_of_another_graph_in_the_folder_are_not_replaced(tmp_path):
+    export_model(*model_on(narrow_vgg(150), ("age",), CAFFE, POOLED), tmp_path / "first.pb", SHARP)
+    before = (tmp_path / "mean.json").read_text()
+    slim = model_on(narrow_vgg(150), ("age",), SLIM, POOLED)
+    with pytest.raises(FacetError) as refused:
+        export_model(*slim, tmp_path / "second.pb", SHARP, overwrite=True)
+    assert str(refused.value) == (
+        f"{tmp_path / 'mean.json'}: holds other means than this model's, expected another folder for second.pb"
+    )
+    assert (tmp_path / "mean.json").read_text() == before
+    export_model(*model_on(narrow_vgg(150), ("gender",), CAFFE, POOLED), tmp_path / "third.pb", SHARP)
+    names = ["first.json", "first.pb", "mean.json", "third.json", "third.pb"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_a_sigmoid_of_the_other_polarity_is_turned_round():

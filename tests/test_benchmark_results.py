@@ -1,8 +1,9 @@
 import pytest
 
+from benchmarks import bars, export, pack, page, read, resume, train
 from benchmarks import contenders as who
-from benchmarks import pack, page, read, resume, train
 from benchmarks.bars import BARS, COLD, PACK_RAW, RAW_NUMPY, RAW_TENSOR, SIZE, Bar
+from benchmarks.export_models import SUBJECTS
 from benchmarks.results import Measured, absolute, compared, line, write_json
 from benchmarks.rounds import Settings
 from hdf5_helper.errors import FacetError
@@ -70,8 +71,12 @@ def test_every_measure_can_be_asked_for_by_a_part_of_its_name(tmp_path, measures
 
 
 def test_the_measures_are_those_that_have_bars_or_groups():
-    named = {*read.MEASURES, *pack.MEASURES, *train.MEASURES, *resume.MEASURES}
+    named = {*read.MEASURES, *pack.MEASURES, *train.MEASURES, *resume.MEASURES, *export.MEASURES}
     assert {bar.measure for bar in BARS} - named == set()
+
+
+def test_the_matrix_has_all_backbones_that_are_named():
+    assert tuple(subject.name for subject in SUBJECTS) == bars.EXPORTED
 
 
 def test_asking_for_no_measure_is_refused_with_the_nearest_name(tmp_path):
@@ -86,6 +91,7 @@ def test_every_bar_has_its_contenders_measured():
     groups |= {name: {*limits, *contenders} for name, _task, limits, contenders in pack.GROUPS}
     groups |= {name: set(contenders) for name, contenders in train.GROUPS}
     groups[read.bars.COLD] = {who.DD}
+    groups |= {bars.export_speed(name): {who.KERAS_FUNCTION} for name in bars.EXPORTED}
     assert [bar for bar in BARS if not groups.get(bar.measure, set()) >= set(bar.peers)] == []
 
 
@@ -104,8 +110,9 @@ def test_a_bar_holds_at_its_bound():
 # ---- the page
 
 
-def test_the_page_shows_the_committed_figures_and_no_others():
-    text = page.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
+def test_the_pages_show_the_committed_figures_and_no_others(path):
+    text = path.read_text(encoding="utf-8")
     assert page.rendered(text, page.RESULTS) == text
 
 

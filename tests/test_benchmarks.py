@@ -363,7 +363,7 @@ def test_check_exits_with_0_where_all_bars_hold(facet, work):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("raed",), "benchmark 'raed': expected one of pack, read, resume, train (did you mean 'read'?)"),
+        (("raed",), "benchmark 'raed': expected one of export, pack, read, resume, train (did you mean 'read'?)"),
         (("read", "--out", "no/x.json"), "--out no/x.json: no such folder as no, expected an existing one"),
         (("read", "--repeats", 0), "--repeats 0: expected at least 1"),
         (("read", "--count", 20), "--count 20: expected at least 64, one batch"),

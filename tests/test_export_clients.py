@@ -23,7 +23,7 @@ from models.export.saved_model import write_saved_model
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_INS = ROOT / "tests" / "stand_ins"
-LANGUAGES = ("python", "py", "c", "cpp", "csharp", "java")
+LANGUAGES = ("python", "c", "cpp", "csharp", "java")
 SIZE = 64
 
 

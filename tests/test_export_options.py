@@ -5,7 +5,8 @@ import pytest
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, Output
 from models.export.exporting import check_export_path
-from models.export.options import ExportOptions, file_format_for
+from models.export.formats import file_format_for
+from models.export.options import ExportOptions, runtime_keys
 
 SHARP = "age-estimator-sharp"
 UINT8 = "--input-type uint8: whole numbers cannot hold values less a mean, expected --preprocessing inside"
@@ -57,13 +58,25 @@ def test_what_does_not_exist_or_does_not_go_together_is_refused_in_one_sentence(
         ("first.onnx", "onnx"),
         ("first.tflite", "litert"),
         ("first", "saved_model"),
-        ("first.v2", "saved_model"),
         ("onnx", "saved_model"),
         ("first.pb.onnx", "onnx"),
     ],
 )
 def test_the_suffix_of_a_name_asks_for_a_format(name, file_format):
     assert file_format_for(name) == file_format
+
+
+def test_a_suffix_that_no_format_has_is_taken_for_a_slip():
+    with pytest.raises(FacetError) as refused:
+        file_format_for("first.onx")
+    assert str(refused.value) == (
+        "first.onx: expected one of .onnx, .pb, .tflite (did you mean '.onnx'?), or --format saved_model for a folder"
+    )
+
+
+def test_runtimes_are_named_once_each():
+    assert runtime_keys(None) == ()
+    assert runtime_keys("opencv, tensorflow,opencv") == ("opencv", "tensorflow")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +127,12 @@ def folder(tmp_path, monkeypatch):
         ("file/first.pb", ExportOptions(), True, "file/first.pb: the folder file does not exist"),
         ("taken.pb", ExportOptions(), False, "taken.pb: exists already, expected a new name or --overwrite"),
         ("other.pb", ExportOptions(), False, "other.json: exists already, expected a new name or --overwrite"),
-        ("new.pb", SHARP_OPTIONS, False, "mean.json: exists already, expected a new name or --overwrite"),
+        (
+            "mean.pb",
+            SHARP_OPTIONS,
+            False,
+            "mean.pb: its sidecar would be called mean.json as the means are, expected another name",
+        ),
         (
             "three.onnx",
             ExportOptions("onnx"),

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, Output
 from models.export.frozen_graph import freeze
 from models.export.runtimes import RuntimeRefusal
-from models.export.signature import operation_name
+from models.export.signature import operation_names
 from models.model_file import load_model_file, save_model_file
 from models.preprocessing import Preprocessing
 
@@ -202,7 +203,7 @@ def refused_models():
     sentence = "the model's description says outputs value, the model has others"
     yield keras.Model(image, {"a": pooled(maps), "b": pooled(image)}), "inside", sentence
     sentence = (
-        "the model needs Merge, Switch (a grouped convolution, or a layer with control flow of its own),"
+        "the model needs Merge, Switch (a layer that is compiled apart, runs Python, or has control flow of its own),"
         " expected layers that a frozen graph can hold"
     )
     yield keras.Model(image, pooled(keras.layers.Lambda(doubled_until_1000)(maps))), "inside", sentence
@@ -229,7 +230,75 @@ def test_a_label_that_is_no_operation_name_is_spelt_as_one():
             np.testing.assert_allclose(run(images(3).astype(np.float32))["hair_colour"], expected, atol=1e-5)
 
 
-@given(st.text(min_size=1))
-def test_an_operation_name_is_one_that_tensorflow_accepts(label):
-    assert re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*", operation_name(label))
-    assert not re.fullmatch(r"[a-z_]*[a-z]", label, re.ASCII) or label.startswith("_") or operation_name(label) == label
+@given(st.lists(st.text(min_size=1), min_size=1, unique=True))
+def test_operation_names_are_ones_that_tensorflow_accepts_and_differ(labels):
+    names = operation_names(labels)
+    assert list(names) == labels
+    assert all(re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*", name) for name in names.values())
+    assert len({"image", *names.values()}) == len(labels) + 1
+
+
+@given(st.from_regex(r"[a-z][a-z_]*", fullmatch=True).filter(lambda label: label != "image"))
+def test_a_plain_label_is_its_own_operation_name(label):
+    assert operation_names([label]) == {label: label}
+
+
+def test_labels_that_would_be_called_the_same_get_numbers():
+    assert operation_names(["a b", "a_b", "image"]) == {"a b": "a_b", "a_b": "a_b_2", "image": "image_2"}
+
+
+def test_two_outputs_of_nearly_one_name_keep_their_own_values():
+    image = picture()
+    outputs = {"a b": keras.layers.Dense(1)(pooled(image)), "a_b": keras.layers.Dense(1)(pooled(image))}
+    description = ModelDescription((Output("a b", "linear"), Output("a_b", "linear")), (32, 32))
+    assert_same_values_by_name(keras.Model(image, outputs), description)
+
+
+def assert_same_values_by_name(model, description):
+    frozen = freeze(model, description)
+    expected = values_of(model, description, images(3))
+    with opened(frozen, "tensorflow") as run:
+        found = run(images(3).astype(np.float32))
+    for output in frozen.signature.outputs:
+        np.testing.assert_allclose(found[output.name], expected[output.output.label], rtol=1e-5, atol=1e-5)
+
+
+def test_a_reshape_that_leaves_two_sides_open_stays_as_it_is():
+    class Flat(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.ensure_shape(tf.reshape(inputs, (tf.shape(inputs)[0], -1)), (None, 3072))
+
+    image = picture()
+    model = keras.Model(image, keras.layers.Dense(1, name="value")(Flat()(image)))
+    assert_same_values_by_name(model, ModelDescription((Output("value", "linear"),), (32, 32)))
+
+
+def test_a_layer_that_runs_python_is_refused():
+    class Snake(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.ensure_shape(tf.numpy_function(lambda array: array * 2, [inputs], tf.float32), inputs.shape)
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    image = picture()
+    model = keras.Model(image, pooled(Snake()(image)))
+    with pytest.raises(FacetError, match=r"PyFunc .*runs Python"):
+        freeze(model, ModelDescription((Output("value", "linear"),), (32, 32)))
+
+
+def test_a_layer_of_somebody_elses_that_is_called_preprocess_is_no_place_to_cut():
+    image = picture()
+    model = keras.Model(image, pooled(keras.layers.Rescaling(1 / 255, name="preprocess")(image)))
+    with pytest.raises(FacetError) as refused:
+        freeze(model, ModelDescription((Output("value", "linear"),), (32, 32)), "outside")
+    assert str(refused.value) == (
+        "--preprocessing outside: the model has no layer `preprocess` to cut behind, expected inside"
+    )
+
+
+def test_a_description_of_another_size_is_refused():
+    model, description = small_model()
+    with pytest.raises(FacetError) as refused:
+        freeze(model, replace(description, image_size=(64, 48)))
+    assert str(refused.value) == "the model takes images of 32x32 and its description says 64x48, expected the same"

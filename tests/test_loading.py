@@ -123,7 +123,7 @@ def test_an_exported_file_of_another_format_needs_its_sidecar(tmp_path, saved_mo
     cases = {
         tmp_path / "gone.onnx": "no such file, expected one that `facet export` wrote",
         tmp_path / "gone": "no such file, expected one that `facet export` wrote",
-        tmp_path: "no such file, expected one that `facet export` wrote",
+        tmp_path: "a folder without saved_model.pb, expected a file that `facet export` wrote",
         tmp_path / "real.onnx": "has no sidecar, expected real.onnx.json beside it",
         saved_model.parent: f"has no sidecar, expected {saved_model.parent.name}.saved_model.json beside it",
     }

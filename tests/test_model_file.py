@@ -173,3 +173,12 @@ def test_a_disk_that_fills_up_leaves_the_old_model_and_the_systems_own_error(tmp
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{"])
+def test_a_damaged_description_is_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("facet/description.json", text)
+    with pytest.raises(FacetError, match="the description that Facet put into it is damaged"):
+        read_description(path)

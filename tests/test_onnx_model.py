@@ -1,4 +1,3 @@
-import logging
 import sys
 
 import cv2
@@ -111,9 +110,11 @@ def test_a_graph_that_onnx_cannot_hold_is_refused_in_one_sentence(broken, reason
     assert "tf2onnx" not in capfd.readouterr().err
 
 
-def test_the_log_of_the_converter_is_left_as_it_was(data):
-    logger = logging.getLogger("tf2onnx")
-    assert (logger.handlers, logger.propagate, logger.level) == ([], True, logging.NOTSET)
+@pytest.mark.long
+def test_a_graph_that_the_converter_can_simplify_in_several_ways_gives_the_same_bytes_each_time():
+    model, description = model_on(application("MobileNetV3Small", include_preprocessing=False), ("age",), SLIM)
+    frozen = freeze(model, description)
+    assert len({sha256(to_onnx(frozen)) for _ in range(6)}) == 1
 
 
 @pytest.mark.parametrize("package", ["onnx", "tf2onnx"])

@@ -50,9 +50,10 @@ def installed() -> set[str]:
 
 def test_everything_imported_is_required():
     import_names = {"opencv-python-headless": "cv2", "pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+    import_names |= {"ai-edge-litert": "ai_edge_litert"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     optional = {line.partition("==")[0] for lines in extras.values() for line in lines}
-    required = {import_names.get(name, name) for name in pins("cpu")} | optional
+    required = {import_names.get(name, name) for name in {*pins("cpu"), *optional}}
     sources = [path for package in ("hdf5_helper", "models", "scripts") for path in (ROOT / package).rglob("*.py")]
     used = {name.partition(".")[0] for path in sources for name in imported(ast.parse(path.read_text()))}
     ours = {"benchmarks", "hdf5_helper", "models", "scripts"}

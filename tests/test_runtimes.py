@@ -100,7 +100,7 @@ def test_the_opencv_of_another_python_is_a_runtime_of_its_own(written):
 def test_a_file_of_a_format_that_a_runtime_does_not_read_is_refused_in_one_sentence(tmp_path):
     for name, sentence in {
         "a.tflite": "OpenCV reads pb, onnx, not litert",
-        "a.h5": "suffix '.h5', expected one of .onnx, .pb, .tflite",
+        "a.h5": "expected one of .onnx, .pb, .tflite, or a SavedModel's folder",
     }.items():
         with pytest.raises(FacetError) as refused:
             BY_KEY["opencv"].open(tmp_path / name, SIGNATURE)

@@ -193,9 +193,35 @@ def test_a_graph_without_a_sidecar_has_none(tmp_path):
                 " (did you mean 'int8'?)), export again"
             ),
         ),
+        (
+            json.dumps({k: v for k, v in sidecar().to_dict().items() if k != "format_version"}),
+            "damaged sidecar (KeyError: 'format_version'), export again",
+        ),
+        (
+            json.dumps(sidecar().to_dict() | {"outputs": ["gender"]}),
+            "damaged sidecar (AttributeError: 'str' object has no attribute 'get'), export again",
+        ),
+        (
+            json.dumps(sidecar().to_dict() | {"outputs": []}),
+            (
+                "damaged sidecar (FacetError: a graph with operations image: expected outputs, each with its own"
+                " name), export again"
+            ),
+        ),
         (sidecar().to_json(), "describes another graph than real.pb (SHA-256 differs), export again"),
     ],
-    ids=["no JSON", "a list", "a mean.json", "newer", "a field is gone", "an impossible option", "another graph"],
+    ids=[
+        "no JSON",
+        "a list",
+        "a mean.json",
+        "newer",
+        "a field is gone",
+        "an impossible option",
+        "no version",
+        "bare outputs",
+        "no outputs",
+        "another graph",
+    ],
 )
 def test_a_sidecar_that_cannot_be_trusted_is_refused_in_one_sentence(tmp_path, text, sentence):
     (tmp_path / "real.json").write_text(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, Output
-from models.export.frozen_graph import FrozenModel, by_label, freeze_network
+from models.export.frozen_graph import FrozenModel, behind_preprocessing, by_label, freeze_network
 from models.export.image_size import at_image_size
 from models.export.signature import GraphInput
 from models.preprocessing import Preprocessing
@@ -114,9 +114,15 @@ def one_number(values: Any, output: Output) -> Any:
         return _years(values, output)
     names = output.class_names
     if not {"male", "female"} <= set(names):
-        raise FacetError(f"--preset {PRESET}: gender has classes {', '.join(names)}, expected male and female")
-    if output.activation == "sigmoid":
+        found = f"classes {', '.join(names)}" if names else "no class names"
+        raise FacetError(f"--preset {PRESET}: gender has {found}, expected male and female")
+    if output.activation == "sigmoid" and values.shape[1] == 1:
         return values if names[1] == "female" else 1.0 - values
+    if output.activation != "softmax" or values.shape[1] != len(names):
+        raise FacetError(
+            f"--preset {PRESET}: gender is {output.activation} of {values.shape[1]} values, expected a sigmoid, or a"
+            " softmax of a value a class"
+        )
     female, male = (values[:, names.index(name) : names.index(name) + 1] for name in ("female", "male"))
     return female if len(names) == 2 else female / (female + male)
 
@@ -136,11 +142,8 @@ def _years(values: Any, output: Output) -> Any:
 
 def _behind_preprocessing(model: Any, description: ModelDescription) -> tuple[Preprocessing, Any]:
     """Gives what the model wants to see behind its layer `preprocess`, and the part of it that begins there."""
-    import keras
-
-    if "preprocess" not in (layer.name for layer in model.layers):
-        return Preprocessing(), model
-    return description.preprocessing, keras.Model(model.get_layer("preprocess").output, model.output)
+    behind = behind_preprocessing(model, description)
+    return (Preprocessing(), model) if behind is None else (description.preprocessing, behind)
 
 
 def _convolution(wanted: Preprocessing, given: Preprocessing) -> Any:

@@ -25,6 +25,11 @@ class Examples:
     images: NDArray[np.uint8]
     source: str
 
+    def __post_init__(self) -> None:
+        """Refuses nothing to compare on."""
+        if self.images.ndim != 4 or not len(self.images):
+            raise FacetError(f"images of shape {self.images.shape}: expected (n, H, W, 3), at least one")
+
 
 def made_up_examples(image_size: tuple[int, int], count: int = COUNT) -> Examples:
     """Gives images that are the same everywhere: half of them noise, half of them smooth ramps in random directions."""

@@ -7,13 +7,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hdf5_helper.atomic import made_together
+from hdf5_helper.atomic import folder_made
 from hdf5_helper.errors import FacetError
+from hdf5_helper.together import made_together
 from models.description import ModelDescription
 from models.export.age_estimator_sharp import MEAN_FILE, SharpModel, for_age_estimator_sharp
 from models.export.examples import Examples, made_up_examples
+from models.export.formats import SUFFIXES
 from models.export.frozen_graph import FrozenModel, freeze
-from models.export.options import SUFFIXES, ExportOptions
+from models.export.options import ExportOptions
 from models.export.parity import (
     Comparison,
     Values,
@@ -75,7 +77,10 @@ def check_export_path(out: Path, options: ExportOptions, *, overwrite: bool) -> 
         raise FacetError(f"{out}: expected the name of a new folder")
     if not out.parent.is_dir():
         raise FacetError(f"{out}: the folder {out.parent} does not exist")
-    for path in _paths(out, options):
+    paths = _paths(out, options)
+    if len(set(paths)) < len(paths):
+        raise FacetError(f"{out}: its sidecar would be called {MEAN_FILE} as the means are, expected another name")
+    for path in (sidecar_path(out), out):
         if path.exists() and not overwrite:
             raise FacetError(f"{path}: exists already, expected a new name or --overwrite")
         foreign = sorted(p.name for p in path.iterdir() if p.name != "saved_model.pb") if path.is_dir() else []
@@ -112,6 +117,7 @@ def export_model(
     check_export_path(out, options, overwrite=overwrite)
     runtimes = chosen_runtimes(options.file_format, options.verify_with)
     prepared = _prepare(model, description, options)
+    _check_beside(out, prepared.beside)
     signature = prepared.frozen.signature
     examples = examples or made_up_examples(signature.input.image_size)
     with made_together(_paths(out, options)) as folder:
@@ -141,6 +147,14 @@ def _paths(out: Path, options: ExportOptions) -> list[Path]:
     return [*beside, sidecar_path(out), out]
 
 
+def _check_beside(out: Path, beside: dict[str, str]) -> None:
+    """Refuses to change the means that another graph in the folder is fed with."""
+    for name, text in beside.items():
+        path = out.with_name(name)
+        if path.exists() and not out.exists() and path.read_text(encoding="utf-8") != text:
+            raise FacetError(f"{path}: holds other means than this model's, expected another folder for {out.name}")
+
+
 def _prepare(model: Any, description: ModelDescription, options: ExportOptions) -> _Prepared:
     if options.preset:
         return _prepare_sharp(for_age_estimator_sharp(model, description))
@@ -168,5 +182,5 @@ def convert_h5_to_pb(h5_path: str | Path, output_dir: str | Path, output_name: s
     """
     out = Path(output_dir) / (output_name if output_name.endswith(".pb") else f"{output_name}.pb")
     model, description = load_model_file(Path(h5_path))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return export_model(model, description, out, overwrite=True).path
+    with folder_made(out.parent):
+        return export_model(model, description, out, overwrite=True).path

@@ -15,7 +15,7 @@ from models.export.signature import (
     GraphOutput,
     Signature,
     check_preprocessing,
-    operation_name,
+    operation_names,
 )
 from models.preprocessing import Preprocessing
 
@@ -53,10 +53,13 @@ def freeze(
     Raises:
         FacetError: a model of another shape, or one with layers that no frozen graph can hold.
     """
-    network = _starting_at(model, preprocessing)
+    network = _starting_at(model, description, preprocessing)
     callers_part = description.preprocessing if preprocessing == "outside" else Preprocessing()
     graph_input = GraphInput(INPUT_NAME, _image_size(network), callers_part, input_type)
-    names = {output.label: operation_name(output.label) for output in description.outputs}
+    if description.image_size != _image_size(model):
+        found, told = ("{}x{}".format(*size) for size in (_image_size(model), description.image_size))
+        raise FacetError(f"the model takes images of {found} and its description says {told}, expected the same")
+    names = operation_names(output.label for output in description.outputs)
     return freeze_network(network, graph_input, description, names)
 
 
@@ -119,18 +122,29 @@ def by_label(outputs: Any, description: ModelDescription) -> dict[str, Any]:
     return {label: found[label] for label in labels}
 
 
-def _starting_at(model: Any, preprocessing: str) -> Any:
-    """Gives the model, or the part of it behind the layer `preprocess`."""
+def behind_preprocessing(model: Any, description: ModelDescription) -> Any:
+    """Gives the part of a model behind Facet's layer `preprocess` as a keras.Model, None where it has none.
+
+    A layer of that name in a model of somebody else's, whose description tells of no preprocessing, is not Facet's.
+    """
     import keras
 
+    if description.preprocessing == Preprocessing() or "preprocess" not in (layer.name for layer in model.layers):
+        return None
+    return keras.Model(model.get_layer("preprocess").output, model.output, name=model.name)
+
+
+def _starting_at(model: Any, description: ModelDescription, preprocessing: str) -> Any:
+    """Gives the model, or the part of it behind the layer `preprocess`."""
     check_preprocessing(preprocessing)
     if len(model.inputs) != 1:
         raise FacetError(f"the model has {len(model.inputs)} inputs, expected one image")
     if preprocessing == "inside":
         return model
-    if "preprocess" not in (layer.name for layer in model.layers):
+    behind = behind_preprocessing(model, description)
+    if behind is None:
         raise FacetError("--preprocessing outside: the model has no layer `preprocess` to cut behind, expected inside")
-    return keras.Model(model.get_layer("preprocess").output, model.output, name=model.name)
+    return behind
 
 
 def _image_size(model: Any) -> tuple[int, int]:

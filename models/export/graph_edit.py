@@ -16,7 +16,10 @@ PRODUCER = 27
 _ADDRESSABLE = ("Sigmoid", "Softmax", "Reshape")
 
 #: What must not be left: functions, variables and control flow, which runtimes other than TensorFlow 2 do not know.
-_FORBIDDEN = ("PartitionedCall", "ReadVariableOp", "VarHandleOp", "Switch", "Merge", "While", "If", "XlaLaunch")
+_FORBIDDEN = (
+    *("PartitionedCall", "ReadVariableOp", "VarHandleOp", "Switch", "Merge", "While", "If", "XlaLaunch"),
+    *("PyFunc", "HashTable", "LookupTable"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,8 @@ def _refuse_foreign_operations(nodes: Sequence[Any]) -> None:
     found = sorted({node.op for node in nodes if any(word in node.op for word in _FORBIDDEN)})
     if found:
         raise FacetError(
-            f"the model needs {', '.join(found)} (a grouped convolution, or a layer with control flow of its own),"
-            " expected layers that a frozen graph can hold"
+            f"the model needs {', '.join(found)} (a layer that is compiled apart, runs Python, or has control"
+            " flow of its own), expected layers that a frozen graph can hold"
         )
 
 

@@ -53,6 +53,8 @@ def open_batch_in_reshapes(graph: Any) -> None:
         if not parts or not _is_batch_of(nodes, parts[0], node.input[0]) or any(p.op != "Const" for p in parts[1:]):
             continue
         sides = [int(tf.make_ndarray(part.attr["value"].tensor)) for part in parts[1:]]
+        if min(sides, default=0) < 0:
+            continue  # only one side may be left open
         known = graph.node.add(name=f"{node.name}/open", op="Const")
         known.attr["dtype"].type = tf.int32.as_datatype_enum
         known.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([-1, *sides], tf.int32))

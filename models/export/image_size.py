@@ -3,6 +3,7 @@
 from typing import Any
 
 from hdf5_helper.errors import FacetError
+from models.foreign_layers import foreign_layer
 
 Size = tuple[int | None, ...]
 
@@ -18,19 +19,20 @@ def at_image_size(model: Any, image_size: tuple[int, int]) -> Any:
         The model itself where it has that size already.
 
     Raises:
-        FacetError: the model is not fully convolutional: its weights fit one size alone.
+        FacetError: the model is not fully convolutional: its weights fit one size alone; or it has layers that
+            cannot be made anew.
     """
     import keras
 
     found = tuple(model.inputs[0].shape[1:3])
     if found == image_size:
         return model
+    config = _resized(keras.saving.serialize_keras_object(model), found, image_size)
     try:
-        config = _resized(keras.saving.serialize_keras_object(model), found, image_size)
         twin = keras.saving.deserialize_keras_object(config)
         twin.set_weights(model.get_weights())
     except (ValueError, TypeError) as error:
-        raise FacetError(
+        raise foreign_layer(config) or FacetError(
             f"the model was trained at {found[0]}x{found[1]} and is not fully convolutional, expected one trained with"
             f" --image-size {image_size[0]}x{image_size[1]}"
         ) from error

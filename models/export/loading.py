@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, output_named
+from models.export.formats import format_of
 from models.export.runtimes.runtime import RuntimeRefusal
 from models.export.runtimes.tensorflow_2 import import_graph
 from models.export.sidecar import Sidecar, read_sidecar, sidecar_path
@@ -55,11 +56,13 @@ class ExportedFile:
     """What is known of an exported file.
 
     Attributes:
+        path: of the file, or a SavedModel's folder.
         signature: operation names, shapes and preprocessing.
         description: labels, image size and fit.
         sidecar: None for a frozen graph without one.
     """
 
+    path: Path
     signature: Signature
     description: ModelDescription
     sidecar: Sidecar | None
@@ -74,17 +77,20 @@ def read_exported(path: Path) -> ExportedFile:
     Raises:
         FacetError: no such file, no sidecar beside it where one is needed, or the sidecar of another file.
     """
-    file = path / "saved_model.pb" if path.is_dir() else path
-    if not file.is_file():
+    path = path.resolve() if not path.name else path  # `.`, the folder that one stands in, has no name
+    if not path.exists():
         raise FacetError(f"{path}: no such file, expected one that `facet export` wrote")
+    file = path / "saved_model.pb" if format_of(path) == "saved_model" else path
+    if not file.is_file():
+        raise FacetError(f"{path}: a folder without saved_model.pb, expected a file that `facet export` wrote")
     data = file.read_bytes()
     sidecar = read_sidecar(path, data)
     if sidecar:
-        return ExportedFile(sidecar.signature, sidecar.description, sidecar)
+        return ExportedFile(path, sidecar.signature, sidecar.description, sidecar)
     if path.suffix != ".pb":
         raise FacetError(f"{path}: has no sidecar, expected {sidecar_path(path).name} beside it")
     signature = _find_signature(path, _parse(path, data))
-    return ExportedFile(signature, _describe(signature), None)
+    return ExportedFile(path, signature, _describe(signature), None)
 
 
 def load_frozen_graph(path: str | Path) -> FrozenGraph:

@@ -1,11 +1,16 @@
 """A frozen graph as an ONNX model: for ONNX Runtime, OpenCV, TensorRT, and browsers."""
 
-import logging
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 from hdf5_helper.errors import FacetError
+from models.export import onnx_conversion
 from models.export.frozen_graph import FrozenModel
 from models.export.signature import Signature
 
@@ -32,17 +37,15 @@ def to_onnx(frozen: FrozenModel) -> bytes:
     Raises:
         FacetError: onnx or tf2onnx is not installed, or ONNX has no operation for one of the graph's.
     """
-    try:
-        import onnx
-        import tf2onnx  # noqa: F401
-    except ImportError as error:
-        raise FacetError(
-            f"ONNX: package {error.name} is not installed, expected it as `pip install -e .[onnx]` does"
-        ) from None
+    for package in ("onnx", "tf2onnx"):
+        if not _is_installed(package):
+            raise FacetError(f"ONNX: package {package} is not installed, expected it as `pip install -e .[onnx]` does")
+    import onnx
+
     try:
         model = _model(_in_order(_converted(frozen), frozen.signature))
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # tf2onnx raises errors of many kinds
+    except Exception as error:  # the checker raises errors of many kinds
         reason = " ".join(str(error).split())[:160]
         raise FacetError(
             f"ONNX: the graph cannot be converted ({reason}), expected operations of ONNX {OPSET}"
@@ -50,57 +53,37 @@ def to_onnx(frozen: FrozenModel) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _converted(frozen: FrozenModel) -> Any:
-    """Gives tf2onnx's onnx.GraphProto: names and order of its nodes differ from call to call."""
-    import tensorflow as tf
-    from tf2onnx.optimizer import optimize_graph
-    from tf2onnx.tfonnx import process_tf_graph
-
-    inputs, outputs = [frozen.signature.input.name], list(frozen.signature.output_names)
-    tensors = {f"{name}:0": name for name in inputs + outputs}
-    with _errors_raised(), tf.device("/CPU:0"), tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(frozen.data), name="")
-        converted = process_tf_graph(
-            graph,
-            opset=OPSET,
-            input_names=[f"{name}:0" for name in inputs],
-            output_names=[f"{name}:0" for name in outputs],
-            tensors_to_rename=tensors,
-        )
-        return optimize_graph(converted, catch_errors=False).make_graph("", "facet")
-
-
-@contextmanager
-def _errors_raised() -> Iterator[None]:
-    """Raises what tf2onnx only logs as an error, and keeps the rest of its log off the terminal."""
-    logger, found = logging.getLogger("tf2onnx"), _Errors()
-    before = logger.propagate
-    logger.propagate = False
-    logger.addHandler(found)
+def _is_installed(package: str) -> bool:
     try:
-        yield
-    finally:
-        logger.removeHandler(found)
-        logger.propagate = before
-    if found.messages:
-        raise ValueError(found.messages[0])
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # as for a module that is None in sys.modules
+        return False
 
 
-class _Errors(logging.Handler):
-    """Collects the messages of level ERROR."""
+def _converted(frozen: FrozenModel) -> Any:
+    """Gives tf2onnx's onnx.GraphProto, made in a process of its own whose sets are walked in the same order each time.
 
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
+    tf2onnx walks over sets of names: what it can simplify depends on their hashes, which each process draws anew.
+    """
+    import onnx
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+    asked = {"inputs": [frozen.signature.input.name], "outputs": list(frozen.signature.output_names), "opset": OPSET}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", onnx_conversion.__name__, json.dumps(asked)],
+        input=frozen.data,
+        capture_output=True,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError((done.stderr.decode(errors="replace").strip().splitlines() or ["it ended without a word"])[-1])
+    return onnx.GraphProto.FromString(done.stdout)
 
 
 def _in_order(found: Any, signature: Signature) -> Any:
     """Gives the same graph with nodes and constants in the order of a walk from the outputs, and named by it.
 
-    tf2onnx numbers what it adds by a counter of the process, and walks over sets: neither says the same twice.
+    tf2onnx numbers what it adds by a counter, which says nothing of the graph.
     """
     import onnx
 
@@ -143,7 +126,6 @@ def _reachable(graph: Any) -> Iterator[Any]:
 
 
 def _model(graph: Any) -> Any:
-    import tf2onnx
     from onnx import helper
 
     opset = helper.make_opsetid("", OPSET)
@@ -152,5 +134,5 @@ def _model(graph: Any) -> Any:
         ir_version=helper.find_min_ir_version_for([opset]),
         opset_imports=[opset],
         producer_name="facet, tf2onnx",
-        producer_version=tf2onnx.__version__,
+        producer_version=version("tf2onnx"),
     )

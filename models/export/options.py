@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from hdf5_helper.errors import FacetError, did_you_mean
 from models.description import ModelDescription
 from models.export.age_estimator_sharp import IMAGE_SIZE, PRESET
+from models.export.formats import SUFFIXES
 from models.export.litert_model import QUANTIZATIONS
 from models.export.signature import INPUT_TYPES, PREPROCESSINGS
-
-#: File formats, and how the names of their files end; a SavedModel is a folder of any name.
-SUFFIXES = {"pb": ".pb", "saved_model": "", "onnx": ".onnx", "litert": ".tflite"}
 
 #: The runtime that a format is made for: it must be able to run the file.
 _OWN_RUNTIME = {"pb": "tensorflow", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "litert"}
@@ -52,12 +50,18 @@ class ExportOptions:
 
     @property
     def needed(self) -> set[str]:
-        """Keys of the runtimes that must run the file, where they are installed: its own, and those asked for."""
+        """Keys of the runtimes that must run the file, where they are installed and take part."""
         own = {_OWN_RUNTIME[self.file_format]} | ({"tensorflow1"} if self.preset else set())
         return own | set(self.verify_with)
 
     def image_size(self, description: ModelDescription) -> tuple[int, int]:
-        """Gives the (height, width) that the file takes: the model's, or the preset's."""
+        """Gives the (height, width) that the file takes: the model's, or the preset's.
+
+        Raises:
+            FacetError: a model of images of any size.
+        """
+        if not all(description.image_size):
+            raise FacetError("the model takes images of any size, expected one of a fixed size (None, H, W, 3)")
         return IMAGE_SIZE if self.preset else description.image_size
 
     def _check_preset(self) -> None:
@@ -69,10 +73,9 @@ class ExportOptions:
             )
 
 
-def file_format_for(name: str) -> str:
-    """Gives the format that a file name asks for: by its suffix, a SavedModel where it has none of the known ones."""
-    found = [file_format for file_format, suffix in SUFFIXES.items() if suffix and name.endswith(suffix)]
-    return found[0] if found else "saved_model"
+def runtime_keys(text: str | None) -> tuple[str, ...]:
+    """Gives the keys that `--verify-with KEY,KEY` names, none where it is not given."""
+    return tuple(dict.fromkeys(key.strip() for key in text.split(","))) if text is not None else ()
 
 
 def _check(option: str, value: str, known: dict[str, str] | tuple[str, ...]) -> None:

@@ -141,16 +141,17 @@ def read_sidecar(graph: Path, data: bytes) -> Sidecar | None:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FacetError(f"{path}: not JSON, expected the sidecar of {graph.name}") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FacetError(f"{path}: not a sidecar that Facet wrote, move it away or export {graph.name} again")
-    if values["format_version"] > FORMAT_VERSION:
-        raise FacetError(f"{path}: format version {values['format_version']}, this Facet reads up to {FORMAT_VERSION}")
     try:
-        sidecar = Sidecar.from_dict(values)
-    except (FacetError, KeyError, TypeError, ValueError) as error:
+        found = int(values["format_version"])
+        sidecar = Sidecar.from_dict(values) if found <= FORMAT_VERSION else None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, FacetError) as error:
         raise FacetError(f"{path}: damaged sidecar ({type(error).__name__}: {error}), export again") from None
+    if sidecar is None:
+        raise FacetError(f"{path}: format version {found}, this Facet reads up to {FORMAT_VERSION}")
     if sidecar.sha256 != sha256_of(data):
         raise FacetError(f"{path}: describes another graph than {graph.name} (SHA-256 differs), export again")
     return sidecar

@@ -1,6 +1,7 @@
 """What goes into a frozen graph and what comes out: names, shapes, and what the caller does to the pixels."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.wording import own_names
 from models.description import THRESHOLD, Output
 from models.preprocessing import Preprocessing
 
@@ -27,8 +29,17 @@ def check_preprocessing(where: str) -> None:
         raise FacetError(f"--preprocessing {where!r}: {did_you_mean(where, PREPROCESSINGS)}")
 
 
-def operation_name(label: str) -> str:
-    """Gives the operation's name for a label: the label, with `_` for what TensorFlow allows in no name."""
+def operation_names(labels: Iterable[str]) -> dict[str, str]:
+    """Gives each label's operation name: the label, with `_` for what TensorFlow allows in no name.
+
+    One that is taken already, by an earlier label or by the input, gets a number: `image_2`.
+    """
+    labels = tuple(labels)
+    _input, *names = own_names((INPUT_NAME, *map(_operation_name, labels)), between="_")
+    return dict(zip(labels, names, strict=True))
+
+
+def _operation_name(label: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", label)
     return name if re.match("[A-Za-z0-9.]", name) else f"output{name}"
 
@@ -97,7 +108,7 @@ class GraphInput:
     def from_dict(cls, values: dict[str, Any]) -> "GraphInput":
         """Reads the JSON form."""
         _batch, height, width, _channels = values["shape"]
-        return cls(values["name"], (height, width), Preprocessing.from_dict(values), values["dtype"])
+        return cls(values["name"], (int(height), int(width)), Preprocessing.from_dict(values), values["dtype"])
 
 
 @dataclass(frozen=True)
@@ -139,10 +150,16 @@ class GraphOutput:
 
 @dataclass(frozen=True)
 class Signature:
-    """A graph's input and its outputs, in the model's order."""
+    """A graph's input and its outputs, in the model's order; no two operations are called the same."""
 
     input: GraphInput
     outputs: tuple[GraphOutput, ...]
+
+    def __post_init__(self) -> None:
+        """Refuses what no graph can be."""
+        names = (self.input.name, *self.output_names)
+        if not self.outputs or len(set(names)) < len(names):
+            raise FacetError(f"a graph with operations {', '.join(names)}: expected outputs, each with its own name")
 
     @property
     def output_names(self) -> tuple[str, ...]:

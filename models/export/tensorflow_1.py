@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +36,15 @@ _TAGS = ("--python-version", "37", "--implementation", "cp", "--abi", "cp37m", "
 def folder() -> Path:
     """Gives where it lies: below `$FACET_CACHE`, else `$XDG_CACHE_HOME/facet`, else `~/.cache/facet`."""
     given, home = os.environ.get("FACET_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    cache = Path(given) if given else (Path(home) if home else Path.home() / ".cache") / "facet"
+    cache = Path(given) if given else (Path(home) if home else _users_cache()) / "facet"
     return cache / f"tensorflow-{VERSION}"
+
+
+def _users_cache() -> Path:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a container's user may have no home
+        return Path(tempfile.gettempdir())
 
 
 def installed() -> Path | None:

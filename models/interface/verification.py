@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress
 from hdf5_helper.reading.reader import HDF5Reader
-from models.export.loading import ExportedFile, read_exported
-from models.export.parity import Values, difference
+from models.export.loading import ExportedFile
+from models.export.parity import LARGEST_DIFFERENCE, Values, difference
 from models.export.runtimes import OpenGraph, Runtime, RuntimeRefusal
 from models.interface.evaluation import evaluate
 from models.interface.evaluation_place import open_for
 
 Metrics = dict[str, Any]
+
+#: Two runtimes that read one file hold the same weights, of whatever kind: they differ by rounding alone.
+_LIMIT = LARGEST_DIFFERENCE["none"]
 
 
 @dataclass(frozen=True)
@@ -59,26 +62,27 @@ class RuntimePredictor:
     def predict(self, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Gives float32 (B, k) by label for RGB 0–255 (B, H, W, 3)."""
         answer = self._graph.run(self._signature.input.prepare(images))
+        if not all(np.isfinite(values).all() for values in answer.values.values()):
+            raise RuntimeRefusal("gives values that are not finite")
         self.seconds, self.images = self.seconds + answer.seconds, self.images + len(images)
         return {output.output.label: answer.values[output.name] for output in self._signature.outputs}
 
 
 def verify_export(
-    path: Path, data: Path, split: str, runtimes: Sequence[Runtime], progress: Progress
+    exported: ExportedFile, data: Path, split: str, runtimes: Sequence[Runtime], progress: Progress
 ) -> list[RuntimeResult]:
     """Runs an exported file in runtimes on every labelled example of a split.
 
     Args:
-        path: of the file, or a SavedModel's folder.
+        exported: what `models.export.loading.read_exported` gives.
         data: an HDF5 file of `facet pack`.
         split: `train`, `validation`, `test` or `all`.
         runtimes: those to run it in; one that is not installed is told.
         progress: watches the batches.
 
     Raises:
-        FacetError: no such file, no sidecar, or nothing to measure.
+        FacetError: nothing to measure.
     """
-    exported = read_exported(path)
     results: list[RuntimeResult] = []
     first: Values = {}
     for runtime in runtimes:
@@ -86,7 +90,10 @@ def verify_export(
             results.append(RuntimeResult(runtime.name, f"not checked: not installed; {runtime.how_to_get}"))
             continue
         try:
-            with runtime.open(path, exported.signature) as graph, open_for(exported.description, data) as reader:
+            with (
+                runtime.open(exported.path, exported.signature) as graph,
+                open_for(exported.description, data) as reader,
+            ):
                 predictor = RuntimePredictor(graph, exported, runtime.title)
                 result, values = _measure(predictor, reader, split, first, progress)
         except RuntimeRefusal as refusal:
@@ -119,8 +126,8 @@ def _seconds_of_one(predictor: RuntimePredictor, image: NDArray[Any]) -> float:
     return float(np.median(times))
 
 
-def refuse_disagreement(path: Path, results: Sequence[RuntimeResult], limit: float) -> None:
-    """Refuses a file that no runtime ran, or in which two runtimes differ by more than a limit.
+def refuse_disagreement(path: Path, results: Sequence[RuntimeResult]) -> None:
+    """Refuses a file that no runtime ran, or in which two runtimes differ by more than 1e-4.
 
     Raises:
         FacetError: with the first such runtime.
@@ -129,8 +136,8 @@ def refuse_disagreement(path: Path, results: Sequence[RuntimeResult], limit: flo
     if not ran:
         raise FacetError(f"{path}: no runtime ran it, expected at least one: {results[0].runtime} {results[0].reason}")
     for result in ran[1:]:
-        if result.difference is None or not result.difference <= limit:
+        if result.difference is None or not result.difference <= _LIMIT:
             raise FacetError(
                 f"{path}: {result.runtime} differs from {ran[0].runtime} by {result.difference:.1e}, expected at most"
-                f" {limit:.0e}"
+                f" {_LIMIT:.0e}"
             )

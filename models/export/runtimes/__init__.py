@@ -11,25 +11,21 @@ from hdf5_helper.cores import available_cores
 from models.export import tensorflow_1
 from models.export.runtimes.child import PROGRAMS, open_in_child
 from models.export.runtimes.runtime import (
-    FORMATS,
     Answer,
     OpenGraph,
     Runtime,
     RuntimeRefusal,
-    format_of,
     installed_version,
 )
 from models.export.runtimes.tensorflow_2 import loaded_in_tensorflow
 from models.export.signature import Signature
 
 __all__ = [
-    "FORMATS",
     "RUNTIMES",
     "Answer",
     "OpenGraph",
     "Runtime",
     "RuntimeRefusal",
-    "format_of",
     "opencv_by",
 ]
 
@@ -98,6 +94,7 @@ RUNTIMES = (
         lambda: tensorflow_1.VERSION if tensorflow_1.installed() else None,
         f"`facet doctor --fetch tensorflow-1.15` fetches it ({tensorflow_1.DOWNLOAD_BYTES // 10**6} MB)",
         _in_tensorflow_1,
+        family="TensorFlow",
     ),
     _OPENCV,
     Runtime(

@@ -14,8 +14,9 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
+from models.export.formats import format_of
 from models.export.runtimes.programs import serve
-from models.export.runtimes.runtime import Answer, RuntimeRefusal, format_of
+from models.export.runtimes.runtime import Answer, RuntimeRefusal
 from models.export.signature import Signature
 
 #: Where the stand-alone programs lie.
@@ -60,7 +61,7 @@ class ChildGraph:
         try:
             serve.send(stdin, message, arrays)
             answer, values = serve.receive(stdout)
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):
             raise RuntimeRefusal(self._end(time.monotonic() - began)) from None
         finally:
             timer.cancel()

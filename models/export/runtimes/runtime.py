@@ -10,14 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.errors import FacetError
+from models.export.formats import format_of
 from models.export.signature import Signature
 
 Float32Array = NDArray[np.float32]
-
-#: Formats that runtimes read, by the suffix of their files; a SavedModel is a folder.
-_FORMATS = {".pb": "pb", ".onnx": "onnx", ".tflite": "litert"}
-FORMATS = ("pb", "saved_model", "onnx", "litert")
 
 
 class RuntimeRefusal(Exception):  # noqa: N818 - a refusal is an answer, not a mistake
@@ -62,10 +59,11 @@ class Runtime:
     Attributes:
         key: its name on the command line.
         name: its name in words.
-        formats: those of `FORMATS` that it reads.
+        formats: those that it reads.
         version: gives the installed version, None where it is not installed.
         how_to_get: a clause that says what to do where it is not.
         load: loads a file of one of its formats, see `open`.
+        family: what stands before the version, where the name holds a version already.
     """
 
     key: str
@@ -74,12 +72,13 @@ class Runtime:
     version: Callable[[], str | None]
     how_to_get: str
     load: Callable[[Path, Signature], AbstractContextManager[OpenGraph]]
+    family: str = ""
 
     @property
     def title(self) -> str:
         """Name and version, such as `OpenCV 4.14.0`; the name alone where it is not installed."""
-        version, (first, *_) = self.version(), self.name.rsplit(" 1.15", 1)  # one name holds its line of versions
-        return f"{first} {version}" if version else self.name
+        version = self.version()
+        return f"{self.family or self.name} {version}" if version else self.name
 
     def open(self, path: Path, signature: Signature) -> AbstractContextManager[OpenGraph]:
         """Loads a written file, for the length of a `with` block.
@@ -95,19 +94,6 @@ class Runtime:
         if format_of(path) not in self.formats:
             raise FacetError(f"{path}: {self.name} reads {', '.join(self.formats)}, not {format_of(path)}")
         return self.load(path, signature)
-
-
-def format_of(path: Path) -> str:
-    """Gives the format of a written file: `saved_model` for a folder, else by its suffix.
-
-    Raises:
-        FacetError: another suffix.
-    """
-    if path.is_dir():
-        return "saved_model"
-    if path.suffix not in _FORMATS:
-        raise FacetError(f"{path}: suffix {path.suffix!r}, {did_you_mean(path.suffix, _FORMATS)}")
-    return _FORMATS[path.suffix]
 
 
 def installed_version(*packages: str) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.export.runtimes.runtime import Answer, Float32Array, RuntimeRefusal, format_of
+from models.export.formats import format_of
+from models.export.runtimes.runtime import Answer, Float32Array, RuntimeRefusal
 from models.export.signature import Signature
 
 #: Takes what the graph's input wants, (B, H, W, 3); gives float32 (B, width) by the output's name.

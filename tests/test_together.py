@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hdf5_helper.atomic import made_together
+from hdf5_helper.errors import FacetError
+from hdf5_helper.together import made_together
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,7 +82,7 @@ def test_a_missing_folder_is_not_made(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from hdf5_helper.atomic import made_together
+from hdf5_helper.together import made_together
 folder = Path(sys.argv[1])
 with made_together([folder / "a.json", folder / "model"]) as place:
     (place / "model" / "more").mkdir(parents=True)
@@ -91,7 +92,7 @@ with made_together([folder / "a.json", folder / "model"]) as place:
 """
 
 
-TORN = {".model.part/model/more": None, ".model.part/model/old": "torn"}
+TORN = {".model.part/.lock": "", ".model.part/model/more": None, ".model.part/model/old": "torn"}
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
@@ -118,3 +119,32 @@ def test_the_last_name_appears_only_when_the_others_are_there(tmp_path, monkeypa
         for name in ("a.pb", "a.json", "mean.json"):
             (place / name).write_text(name)
     assert seen == [("mean.json", []), ("a.json", ["mean.json"]), ("a.pb", ["a.json", "mean.json"])]
+
+
+def test_what_was_there_is_there_again_when_a_later_name_cannot_be_taken(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text("mine")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("mine too")
+    before, replace = tree(tmp_path), Path.replace
+
+    def refusing(path, target):
+        if Path(target).name == "model" and path.parent.name == ".model.part":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    with pytest.raises(PermissionError) as refused, made_together([tmp_path / "a.json", tmp_path / "model"]) as place:
+        make(place, "new")
+    assert refused.value.filename == str(tmp_path / "model")
+    assert tree(tmp_path) == before
+
+
+def test_two_at_once_do_not_disturb_each_other(tmp_path):
+    with made_together([tmp_path / "a.json", tmp_path / "model"]) as place:
+        make(place, "first")
+        with pytest.raises(FacetError) as refused, made_together([tmp_path / "b.json", tmp_path / "model"]):
+            pass
+        assert str(refused.value) == (
+            f"{tmp_path / 'model'}: another process writes it at this moment, expected one at a time"
+        )
+    assert tree(tmp_path) == made("first")
