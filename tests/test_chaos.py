@@ -155,12 +155,16 @@ def _kind_of_call(event, file):
 
 
 def chosen(life, seed, kinds):
-    """Chooses moments by a seed, no two of them at one place, in the order in which a run comes to them."""
+    """Chooses moments by a seed, no two of them at one place, in the order in which a run comes to them.
+
+    A run that stops early may have fewer places of a kind than are asked for: a step takes the place of one then.
+    """
     points = list(points_of(life))
     order = sorted(range(len(points)), key=lambda number: hash_integer(seed, number))
     taken = {}
     for kind, count in kinds.items():
         free = [points[n] for n in order if points[n].kind == kind]
+        free += [points[n] for n in order if points[n].kind == "step"]
         for _ in range(count):
             point = next(point for point in free if point.place not in taken)
             taken[point.place] = point
