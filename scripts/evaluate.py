@@ -5,10 +5,7 @@ from typing import Any
 
 import click
 
-from hdf5_helper.errors import FacetError, did_you_mean
 from scripts.console import Console, shown
-
-_SPLITS = ("test", "validation", "train", "all")
 
 
 @click.command()
@@ -31,13 +28,12 @@ def command(
       facet evaluate first --split test
       facet evaluate first.pb --data faces.h5
     """
-    if split not in _SPLITS:
-        raise FacetError(f"--split {split!r}: {did_you_mean(split, _SPLITS)}")
-    from models.interface.evaluation_place import evaluation_place, open_for
+    from models.interface.evaluation_place import check_split, evaluation_place, open_for
     from models.interface.targets import find_target
     from scripts.native_logs import quiet_native_logs
     from scripts.tensorflow_runtime import deterministic_tensorflow
 
+    check_split(split)
     found = find_target(target, checkpoint)
     place = evaluation_place(found, data, split, out)
     with Console(as_json=as_json) as console:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hdf5_helper.errors import FacetError, did_you_mean
+from hdf5_helper.errors import FacetError
 from scripts.console import Console, shown
 
 if TYPE_CHECKING:
     from models.interface.verification import RuntimeResult
-
-_SPLITS = ("test", "validation", "train", "all")
 
 #: The figure of each label that tells accuracy, in the order of preference.
 _FIGURES = ("accuracy", "mae")
@@ -40,9 +38,9 @@ def command(out: Path, data: Path, split: str, verify_with: str | None, *, as_js
     from models.export.loading import read_exported
     from models.export.options import runtime_keys
     from models.export.parity import chosen_runtimes
+    from models.interface.evaluation_place import check_split
 
-    if split not in _SPLITS:
-        raise FacetError(f"--split {split!r}: {did_you_mean(split, _SPLITS)}")
+    check_split(split)
     if not data.is_file():
         raise FacetError(f"--data {data}: no such file, expected a packed HDF5 file")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from models.export.graph_rewrites import additions_to_biases, open_batch_in_reshapes, producer
+from models.export.graph_walk import inputs_first
 from models.export.input_scaling import input_scaling_to_convolution
 
 #: GraphDef version of TensorFlow 1.6 to 1.13 (tensorflow/core/public/version.h); no operation here changed since.
@@ -99,17 +100,8 @@ def _append_reshape(graph: Any, source: str, end: End) -> None:
 
 
 def _reachable(graph: Any, names: Sequence[str]) -> Iterator[Any]:
-    """Walks depth first from the ends, inputs before what uses them; without recursion, since networks are deep."""
-    nodes, done = {node.name: node for node in graph.node}, set()
-    stack = [(name, False) for name in reversed(names)]
-    while stack:
-        name, inputs_done = stack.pop()
-        if inputs_done:
-            yield nodes[name]
-        elif name not in done:
-            done.add(name)
-            stack.append((name, True))
-            stack += [(producer(source), False) for source in reversed(_data_inputs(nodes[name]))]
+    nodes = {node.name: node for node in graph.node}
+    return (nodes[name] for name in inputs_first(names, lambda name: [*map(producer, _data_inputs(nodes[name]))]))
 
 
 def _data_inputs(node: Any) -> list[str]:

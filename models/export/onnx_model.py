@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from hdf5_helper.errors import FacetError
 from models.export import onnx_conversion
 from models.export.frozen_graph import FrozenModel
+from models.export.graph_walk import inputs_first
 from models.export.signature import Signature
 
 #: The oldest set of operations that TensorRT's parser promises to read (its opset guide); a convolutional network needs
@@ -109,20 +110,13 @@ def _in_order(found: Any, signature: Signature) -> Any:
 
 
 def _reachable(graph: Any) -> Iterator[Any]:
-    """Walks depth first from the outputs, inputs before what uses them; without recursion, since networks are deep."""
     producers = {name: node for node in graph.node for name in node.output}
-    stack, done = [(output.name, False) for output in reversed(graph.output)], set()
-    while stack:
-        name, inputs_done = stack.pop()
-        node = producers.get(name)
-        if node is None or node.output[0] in done:
-            continue
-        if inputs_done:
-            done.add(node.output[0])
-            yield node
-        else:
-            stack.append((name, True))
-            stack += [(source, False) for source in reversed(node.input)]
+
+    def made_by(tensors: Sequence[str]) -> list[str]:
+        return [producers[name].output[0] for name in tensors if name in producers]  # inputs and constants have none
+
+    ends = made_by([output.name for output in graph.output])
+    return (producers[name] for name in inputs_first(ends, lambda name: made_by(producers[name].input)))
 
 
 def _model(graph: Any) -> Any:

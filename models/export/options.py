@@ -7,7 +7,7 @@ from models.description import ModelDescription
 from models.export.age_estimator_sharp import IMAGE_SIZE, PRESET
 from models.export.formats import SUFFIXES
 from models.export.litert_model import QUANTIZATIONS
-from models.export.signature import INPUT_TYPES, PREPROCESSINGS
+from models.export.signature import check_input_type, check_preprocessing
 
 #: The runtime that a format is made for: it must be able to run the file.
 _OWN_RUNTIME = {"pb": "tensorflow", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "litert"}
@@ -36,15 +36,11 @@ class ExportOptions:
     def __post_init__(self) -> None:
         """Refuses what does not exist and what does not go together."""
         _check("--format", self.file_format, SUFFIXES)
-        _check("--preprocessing", self.preprocessing, PREPROCESSINGS)
-        _check("--input-type", self.input_type, INPUT_TYPES)
+        check_preprocessing(self.preprocessing)
+        check_input_type(self.input_type, outside=self.preprocessing == "outside")
         _check("--quantize", self.quantization, QUANTIZATIONS)
         if self.quantization != "none" and self.file_format != "litert":
             raise FacetError(f"--quantize {self.quantization}: goes with --format litert, found {self.file_format}")
-        if self.input_type == "uint8" and self.preprocessing == "outside":
-            raise FacetError(
-                "--input-type uint8: whole numbers cannot hold values less a mean, expected --preprocessing inside"
-            )
         if self.preset:
             self._check_preset()
 

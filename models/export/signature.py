@@ -29,6 +29,16 @@ def check_preprocessing(where: str) -> None:
         raise FacetError(f"--preprocessing {where!r}: {did_you_mean(where, PREPROCESSINGS)}")
 
 
+def check_input_type(input_type: str, *, outside: bool) -> None:
+    """Refuses an unknown type, and bytes for a graph whose caller subtracts a mean."""
+    if input_type not in INPUT_TYPES:
+        raise FacetError(f"--input-type {input_type!r}: {did_you_mean(input_type, INPUT_TYPES)}")
+    if input_type == "uint8" and outside:
+        raise FacetError(
+            "--input-type uint8: whole numbers cannot hold values less a mean, expected --preprocessing inside"
+        )
+
+
 def operation_names(labels: Iterable[str]) -> dict[str, str]:
     """Gives each label's operation name: the label, with `_` for what TensorFlow allows in no name.
 
@@ -62,12 +72,7 @@ class GraphInput:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be fed."""
-        if self.dtype not in INPUT_TYPES:
-            raise FacetError(f"--input-type {self.dtype!r}: {did_you_mean(self.dtype, INPUT_TYPES)}")
-        if self.dtype == "uint8" and self.preprocessing != Preprocessing():
-            raise FacetError(
-                "--input-type uint8: whole numbers cannot hold values less a mean, expected --preprocessing inside"
-            )
+        check_input_type(self.dtype, outside=self.preprocessing != Preprocessing())
 
     @property
     def shape(self) -> tuple[int | None, int, int, int]:

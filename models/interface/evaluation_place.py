@@ -3,10 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdf5_helper.errors import FacetError
+from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.reading.reader import HDF5Reader
 from models.description import ModelDescription
 from models.interface.targets import Target
+
+#: What `--split` names.
+SPLITS = ("test", "validation", "train", "all")
+
+
+def check_split(split: str) -> None:
+    """Refuses anything but a split's name; raises FacetError with the nearest."""
+    if split not in SPLITS:
+        raise FacetError(f"--split {split!r}: {did_you_mean(split, SPLITS)}")
 
 
 @dataclass(frozen=True)
