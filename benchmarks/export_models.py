@@ -1,24 +1,24 @@
 """The networks of the export matrix: real architectures whose heads have learnt from faces, narrow or at full width."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbones import initialise
+from models.backbones.building import build_backbone, initialise
+from models.backbones.registry import backbone_named
 from models.description import ModelDescription
-from models.heads import heads_for
+from models.heads.choosing import heads_for
 from models.network import HeadShape, build_network
 from models.preprocessing import Preprocessing
-
-_CAFFE = Preprocessing("BGR", (103.939, 116.779, 123.68), 1.0)
-_SLIM = Preprocessing("RGB", (127.5, 127.5, 127.5), 127.5)
 
 #: Strength of the ridge regression that fits the heads, a share of the number of images: features of untrained
 #: backbones follow one another closely, and an unregularised fit would blow float32's last digits up.
 _RIDGE = 100.0
+
+#: Chooses the weights of all backbones.
+_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -27,100 +27,59 @@ class Subject:
 
     Attributes:
         name: as its authors call it.
-        build: gives the keras.Model from images to feature maps, for (side, narrow).
-        preprocessing: what it wants to see.
+        backbone: name in the registry.
+        narrow: arguments of its narrow form.
+        until: layer that the narrow form ends at, where it is not the last.
+        depths: of a narrow VGG, whose builder in Keras has no width: convolutions in each block.
     """
 
     name: str
-    build: Callable[[int, bool], Any]
-    preprocessing: Preprocessing
+    backbone: str
+    narrow: dict[str, Any] = field(default_factory=dict)
+    until: str = ""
+    depths: tuple[int, ...] = ()
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What it wants to see."""
+        return backbone_named(self.backbone).preprocessing
 
-def _application(name: str, until: str = "", **narrow: Any) -> Callable[[int, bool], Any]:
-    """Gives the builder of a Keras application; its narrow form has arguments `narrow` and ends at layer `until`."""
-
-    def build(side: int, is_narrow: bool) -> Any:
+    def build(self, side: int, *, narrow: bool) -> Any:
+        """Gives the keras.Model from images of `side` pixels to feature maps, with drawn weights."""
         import keras
 
-        arguments = narrow if is_narrow else {}
-        if name.startswith(("MobileNetV3", "EfficientNetV2")):
-            arguments = arguments | {"include_preprocessing": False}
-        application = getattr(keras.applications, name)
-        whole = application(include_top=False, weights=None, input_shape=(side, side, 3), **arguments)
-        return keras.Model(whole.input, whole.get_layer(until).output) if is_narrow and until else whole
-
-    return build
+        if narrow and self.depths:
+            return _narrow_vgg(side, self.depths)
+        base = build_backbone(self.backbone, (side, side), self.narrow if narrow else {}, _SEED)
+        return keras.Model(base.input, base.get_layer(self.until).output) if narrow and self.until else base
 
 
-def _vgg(depths: tuple[int, ...]) -> Callable[[int, bool], Any]:
-    """Gives the builder of a VGG network (Simonyan and Zisserman, 2014); the narrow form has an eighth of its width."""
-
-    def build(side: int, is_narrow: bool) -> Any:
-        import keras
-
-        images = values = keras.Input((side, side, 3))
-        for block, depth in enumerate(depths):
-            for _ in range(depth):
-                width = min(64 << block, 512) // (8 if is_narrow else 1)
-                values = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(values)
-            values = keras.layers.MaxPooling2D()(values)
-        return keras.Model(images, values)
-
-    return build
-
-
-def _residual(*, groups: int, base: int) -> Callable[[int, bool], Any]:
-    """Gives the builder of a residual network of bottleneck blocks (He et al., 2015; with groups Xie et al., 2017)."""
-
-    def build(side: int, is_narrow: bool) -> Any:
-        import keras
-
-        widths = (base // 4, base // 2) if is_narrow else (base, 2 * base, 4 * base, 8 * base)
-        depths = (1, 1) if is_narrow else (3, 4, 6, 3)
-        images = keras.Input((side, side, 3))
-        values = _normalised(keras.layers.Conv2D(64, 7, 2, padding="same", use_bias=False)(images))
-        values = keras.layers.MaxPooling2D(3, 2, padding="same")(keras.layers.ReLU()(values))
-        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            for number in range(depth):
-                stride = 2 if stage and not number else 1
-                values = _bottleneck(values, width, stride, groups)
-        return keras.Model(images, values)
-
-    return build
-
-
-def _bottleneck(values: Any, width: int, stride: int, groups: int) -> Any:
+def _narrow_vgg(side: int, depths: tuple[int, ...]) -> Any:
+    """Gives a VGG network (Simonyan and Zisserman, 2014) of an eighth of its width."""
     import keras
 
-    out = width * (2 if groups > 1 else 4)
-    shortcut = values
-    if stride > 1 or values.shape[-1] != out:
-        shortcut = _normalised(keras.layers.Conv2D(out, 1, stride, use_bias=False)(values))
-    values = keras.layers.ReLU()(_normalised(keras.layers.Conv2D(width, 1, use_bias=False)(values)))
-    values = keras.layers.Conv2D(width, 3, stride, padding="same", groups=groups, use_bias=False)(values)
-    values = keras.layers.ReLU()(_normalised(values))
-    values = _normalised(keras.layers.Conv2D(out, 1, use_bias=False)(values))
-    return keras.layers.ReLU()(keras.layers.Add()([shortcut, values]))
-
-
-def _normalised(values: Any) -> Any:
-    import keras
-
-    return keras.layers.BatchNormalization()(values)
+    images = values = keras.Input((side, side, 3))
+    for block, depth in enumerate(depths):
+        for _ in range(depth):
+            values = keras.layers.Conv2D(min(8 << block, 64), 3, padding="same", activation="relu")(values)
+        values = keras.layers.MaxPooling2D()(values)
+    base = keras.Model(images, values)
+    initialise(base, _SEED, keras.initializers.HeNormal())
+    return base
 
 
 SUBJECTS = (
-    Subject("VGG16", _vgg((2, 2, 3, 3, 3)), _CAFFE),
-    Subject("VGG19", _vgg((2, 2, 4, 4, 4)), _CAFFE),
-    Subject("ResNet50", _residual(groups=1, base=64), _CAFFE),
-    Subject("ResNeXt50", _residual(groups=32, base=128), _CAFFE),
-    Subject("MobileNet", _application("MobileNet", alpha=0.25), _SLIM),
-    Subject("MobileNetV2", _application("MobileNetV2", until="block_5_add", alpha=0.35), _SLIM),
-    Subject("MobileNetV3Small", _application("MobileNetV3Small", until="expanded_conv_4_add", alpha=0.75), _SLIM),
-    Subject("MobileNetV3Large", _application("MobileNetV3Large", until="expanded_conv_7_add", alpha=0.75), _SLIM),
-    Subject("DenseNet121", _application("DenseNet121", until="conv3_block1_0_relu"), _SLIM),
-    Subject("Xception", _application("Xception", until="block4_sepconv1_act"), _SLIM),
-    Subject("EfficientNetV2B0", _application("EfficientNetV2B0", until="block4b_add"), _SLIM),
+    Subject("VGG16", "vgg16", depths=(2, 2, 3, 3, 3)),
+    Subject("VGG19", "vgg19", depths=(2, 2, 4, 4, 4)),
+    Subject("ResNet50", "resnet50", until="conv3_block1_out"),
+    Subject("ResNeXt50", "resnext50", {"width": 0.5, "blocks": (1, 1)}),
+    Subject("MobileNet", "mobilenet", {"alpha": 0.25}),
+    Subject("MobileNetV2", "mobilenet_v2", {"alpha": 0.35}, "block_5_add"),
+    Subject("MobileNetV3Small", "mobilenet_v3_small", {"alpha": 0.75}, "expanded_conv_4_add"),
+    Subject("MobileNetV3Large", "mobilenet_v3_large", {"alpha": 0.75}, "expanded_conv_7_add"),
+    Subject("DenseNet121", "densenet121", until="conv3_block1_0_relu"),
+    Subject("Xception", "xception", until="block4_sepconv1_act"),
+    Subject("EfficientNetV2B0", "efficientnetv2b0", until="block4b_add"),
 )
 
 
@@ -141,8 +100,7 @@ def learnt(
     """
     import keras
 
-    base = subject.build(side, narrow)
-    initialise(base, 1, keras.initializers.HeNormal())
+    base = subject.build(side, narrow=narrow)
     heads = heads_for(("age", "gender"))
     model = build_network(base, subject.preprocessing, heads, HeadShape("average", (), 0.0), 1)
     _take_statistics(base, model.get_layer("preprocess")(faces[:32].astype(np.float32)))

@@ -9,7 +9,8 @@ from typing import Any
 import xxhash
 
 from hdf5_helper.errors import FacetError
-from models.backbones import BACKBONES, backbone_named, load_imagenet
+from models.backbones.imagenet import load_imagenet
+from models.backbones.registry import backbone_named, known_backbone
 from models.preprocessing import Preprocessing
 
 
@@ -63,10 +64,12 @@ def read_weights_file(path: Path) -> WeightsFile:
 
 def check_architecture(weights: WeightsFile, backbone: str) -> None:
     """Refuses weights whose sidecar names another backbone."""
-    if weights.architecture and weights.architecture != backbone:
+    found = weights.architecture
+    known = known_backbone(found)
+    if found and known != backbone_named(backbone):
         raise FacetError(
-            f"weights {weights.path}: made for {weights.architecture}, but --backbone is {backbone}"
-            + ("" if weights.architecture in BACKBONES else f" (and this version has no {weights.architecture})")
+            f"weights {weights.path}: made for {found}, but --backbone is {backbone}"
+            + ("" if known else f" (and this version has no {found})")
         )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hdf5_helper.errors import FacetError, did_you_mean
+from models.backbones.stages import stages_of
 from models.network import backbone_of
 from models.training.phase import Phase
 from models.training.settings import Settings
@@ -62,8 +63,8 @@ def set_trainable(base: Any, trainable_layers: str, batch_normalization: str = "
 
     Args:
         base: the backbone.
-        trainable_layers: a number of layers from the top (all kinds count, pooling too), the name of the lowest
-            layer to train, or `all`.
+        trainable_layers: a number of layers from the top (all kinds count, pooling too), the lowest layer or stage to
+            train, or `all`.
         batch_normalization: `frozen` or `synchronized`.
 
     Returns:
@@ -88,11 +89,17 @@ def _first_trained(base: Any, trainable_layers: str) -> int:
         return 0
     if trainable_layers.isdecimal():
         return max(0, count - int(trainable_layers))
-    names = [layer.name for layer in base.layers]
-    if trainable_layers not in names:
-        nearest = did_you_mean(trainable_layers, names).partition("(")[2]
-        raise FacetError(
-            f"trainable_layers {trainable_layers!r}: expected a number of layers from the top, all, or the name of one"
-            f" of the backbone's {count} layers" + (f" ({nearest}" if nearest else "")
-        )
-    return names.index(trainable_layers)
+    names, stages = [layer.name for layer in base.layers], stages_of(base)
+    lowest = trainable_layers if trainable_layers in names else stages.get(trainable_layers)
+    if lowest is None:
+        raise FacetError(_unknown(trainable_layers, names, list(stages)))
+    return names.index(lowest)
+
+
+def _unknown(trainable_layers: str, names: list[str], stages: list[str]) -> str:
+    nearest = did_you_mean(trainable_layers, [*names, *stages]).partition(" (")[2]
+    staged = f" or stages ({', '.join(stages)})" if stages else ""
+    return (
+        f"trainable_layers {trainable_layers!r}: expected a number of layers from the top, all, or the name of one"
+        f" of the backbone's {len(names)} layers{staged}" + (f" ({nearest}" if nearest else "")
+    )

@@ -1,0 +1,1 @@
+"""The backbones: pretrained convolutional bodies, what they want to see, and where they can be cut."""
