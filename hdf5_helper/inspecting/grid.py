@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,9 +19,11 @@ from hdf5_helper.reading.reader import HDF5Reader
 
 UInt8Array = NDArray[np.uint8]
 
-_CELL = 128
+#: Side of a square in pixels, and squares in a line.
+CELL = 128
+COLUMNS = 8
+
 _CAPTION = 34
-_COLUMNS = 8
 _GAP = 12  # pixels between two groups of cells
 _PAPER = 24
 _INK = (235, 235, 235)
@@ -37,7 +39,7 @@ def write_grid(source: Path, target: Path, count: int = 48) -> int:
         FacetError: `target` is no `.png` name or cannot be written, or `source` cannot be read.
     """
     check_picture(target, "--grid")
-    with open_small(source, (_CELL, _CELL), "pad") as reader:
+    with open_small(source, (CELL, CELL), "pad") as reader:
         rows = choose_rows(reader, count)
         write_picture(target, draw_grid(reader, rows))
     return len(rows)
@@ -45,7 +47,7 @@ def write_grid(source: Path, target: Path, count: int = 48) -> int:
 
 def write_pairs(source: Path, target: Path, pairs: Sequence[tuple[int, int]]) -> None:
     """Draws pairs of examples side by side, four pairs a line, into the PNG file `target`; raises as `write_grid`."""
-    with open_small(source, (_CELL, _CELL), "pad") as reader:
+    with open_small(source, (CELL, CELL), "pad") as reader:
         write_picture(target, draw_grid(reader, np.array(pairs, np.int64).reshape(-1), together=2))
 
 
@@ -69,17 +71,17 @@ def write_picture(target: Path, sheet: UInt8Array) -> None:
 def choose_rows(reader: HDF5Reader, count: int) -> NDArray[np.int64]:
     """Gives example indices to show, int64: the same share of each split, evenly spaced in its rows."""
     shares = [(len(reader.split(name)) / len(reader), reader.split(name)) for name in reader.splits]
-    chosen = [rows[_evenly(len(rows), math.ceil(count * share))] for share, rows in shares]
+    chosen = [rows[evenly(len(rows), math.ceil(count * share))] for share, rows in shares]
     rows = np.concatenate(chosen)
-    return np.asarray(rows[_evenly(len(rows), count)])
+    return np.asarray(rows[evenly(len(rows), count)])
 
 
-def _evenly(length: int, count: int) -> NDArray[np.int64]:
+def evenly(length: int, count: int) -> NDArray[np.int64]:
     """Gives at most `count` different numbers in [0, length), evenly spaced."""
     return np.unique(np.linspace(0, length - 1, min(length, count)).round().astype(np.int64))
 
 
-def draw_grid(reader: HDF5Reader, rows: NDArray[np.int64], together: int = _COLUMNS) -> UInt8Array:
+def draw_grid(reader: HDF5Reader, rows: NDArray[np.int64], together: int = COLUMNS) -> UInt8Array:
     """Gives a sheet of the examples `rows`, eight a line, uint8 (height, width, 3), RGB.
 
     Args:
@@ -87,16 +89,27 @@ def draw_grid(reader: HDF5Reader, rows: NDArray[np.int64], together: int = _COLU
         rows: example indices (k,).
         together: cells between two gaps, a divisor of eight.
     """
-    lines, columns = -(-len(rows) // _COLUMNS), min(_COLUMNS, len(rows))
-    width = columns * _CELL + (columns - 1) // together * _GAP
-    sheet = np.full((lines * (_CELL + _CAPTION), width, 3), _PAPER, np.uint8)
-    for place, (row, image) in enumerate(zip(rows.tolist(), read_upright(reader, rows), strict=True)):
-        line, column = divmod(place, _COLUMNS)
-        top, left = line * (_CELL + _CAPTION), column * _CELL + column // together * _GAP
-        cell = fit(np.ascontiguousarray(image), (_CELL, _CELL), "pad")
-        sheet[top : top + _CELL, left : left + _CELL] = cell
-        below = sheet[top + _CELL : top + _CELL + _CAPTION, left : left + _CELL]
-        for number, text in enumerate(caption(reader, row)):
+    return draw_cells(read_upright(reader, rows), [caption(reader, row) for row in rows.tolist()], together)
+
+
+def draw_cells(images: Iterable[UInt8Array], captions: Sequence[Sequence[str]], together: int = COLUMNS) -> UInt8Array:
+    """Gives a sheet of images, eight a line, uint8 (height, width, 3), RGB.
+
+    Args:
+        images: uint8 (height, width, 3) each, RGB; each is framed to a square.
+        captions: two lines below each image.
+        together: cells between two gaps, a divisor of eight.
+    """
+    lines, columns = -(-len(captions) // COLUMNS), min(COLUMNS, len(captions))
+    width = columns * CELL + (columns - 1) // together * _GAP
+    sheet = np.full((lines * (CELL + _CAPTION), width, 3), _PAPER, np.uint8)
+    for place, (texts, image) in enumerate(zip(captions, images, strict=True)):
+        line, column = divmod(place, COLUMNS)
+        top, left = line * (CELL + _CAPTION), column * CELL + column // together * _GAP
+        cell = fit(np.ascontiguousarray(image), (CELL, CELL), "pad")
+        sheet[top : top + CELL, left : left + CELL] = cell
+        below = sheet[top + CELL : top + CELL + _CAPTION, left : left + CELL]
+        for number, text in enumerate(texts):
             _write(below, text, 13 + 15 * number)
     return sheet
 
