@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["AgeGenderModel", "AgeModel", "GenderModel"]
+__all__ = ["AgeGenderModel", "AgeModel", "AttributeModel", "GenderModel"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,9 @@ def measure_batch_normalization(model: Any, images: NDArray[np.uint8]) -> None:
     before = [layer.momentum for layer in layers]
     for layer in layers:
         layer.trainable, layer.momentum = True, 0.0
-    base(model.get_layer("preprocess")(images.astype(np.float32)), training=True)
+    seen = images.astype(np.float32)
+    for layer in model.layers[1 : model.layers.index(base)]:  # preprocess, and crop where there is one
+        seen = layer(seen)
+    base(seen, training=True)
     for layer, momentum in zip(layers, before, strict=True):
         layer.trainable, layer.momentum = False, momentum

@@ -9,6 +9,9 @@ from models.preprocessing import Preprocessing
 #: A sigmoid output of at least this means the second class; programs that read P(female) ask `p < 0.5` for male.
 THRESHOLD = 0.5
 
+#: Name of the last class where unknown labels are one.
+UNKNOWN_NAME = "unknown"
+
 
 @dataclass(frozen=True)
 class Output:
@@ -17,8 +20,8 @@ class Output:
     Attributes:
         label: the label's name, which is the output's name too.
         activation: `sigmoid` (one value: P(class_names[1])), `softmax` (one value a class) or `linear` (one value, in
-            `unit`).
-        class_names: by class number; empty for a number such as age.
+            `unit`). For attributes one value each: `sigmoid`, or `linear`, around 0.
+        class_names: by class number; of attributes, their names; empty for a number such as age.
         unit: `years` for age, else empty.
         class_values: what each class counts as, in `unit`, such as the middle of an age bin; empty for other classes.
     """
@@ -28,6 +31,23 @@ class Output:
     class_names: tuple[str, ...] = ()
     unit: str = ""
     class_values: tuple[float, ...] = ()
+
+    @property
+    def threshold(self) -> float | None:
+        """From which value on an answer is the second class, or an attribute's yes; None where that means nothing."""
+        if self.activation == "sigmoid":
+            return THRESHOLD
+        return 0.0 if self.activation == "linear" and self.class_names else None
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """The names of the classes that a file names: all but that of unknown labels."""
+        return self.class_names[:-1] if self.unknown_is_a_class else self.class_names
+
+    @property
+    def unknown_is_a_class(self) -> bool:
+        """Says whether an unknown label is the last class, as in a 3-way gender."""
+        return self.label == "gender" and self.class_names == (*GENDER_NAMES, UNKNOWN_NAME)
 
 
 def output_named(name: str, activation: str) -> Output:
@@ -55,6 +75,7 @@ class ModelDescription:
         preprocessing: what the layer `preprocess` does to the input.
         run: name of the run it comes from, empty where unknown.
         images_digest, index_digest: of the HDF5 file it was trained on, hex, empty where unknown.
+        fold: of that file, that it was tested on; -1 where it was trained on the file's own splits.
         notes: sentences that must travel with the model, such as what its weights have seen.
     """
 
@@ -66,6 +87,7 @@ class ModelDescription:
     run: str = ""
     images_digest: str = ""
     index_digest: str = ""
+    fold: int = -1
     notes: tuple[str, ...] = ()
 
     def output(self, label: str) -> Output:

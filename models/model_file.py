@@ -11,6 +11,7 @@ from typing import Any
 
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.errors import FacetError
+from models.backbones.grouped import group_natively
 from models.description import ModelDescription, output_named
 from models.foreign_layers import foreign_layer
 from models.keras2_file import load_keras2_file, reason_of
@@ -85,7 +86,7 @@ def _load(path: Path) -> Any:
     import keras
 
     try:
-        return keras.models.load_model(path, compile=False)
+        return group_natively(keras.models.load_model(path, compile=False))
     except Exception as error:
         known = _why_not(path) if path.suffix == ".keras" else None
         raise FacetError(f"{path}: {known or f'Keras cannot load this model: {reason_of(error)}'}") from error

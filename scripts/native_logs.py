@@ -1,5 +1,6 @@
 """Keeps the log lines of native libraries off the terminal. Imports never do this: commands ask for it."""
 
+import logging
 import os
 import sys
 import warnings
@@ -20,6 +21,8 @@ def quiet_native_logs(*, verbose: bool = False) -> None:
     warnings.filterwarnings("ignore", module="keras")
     # Pillow warns of every damaged EXIF block; such an image is upright
     warnings.filterwarnings("ignore", module="PIL")
+    # Python's part of TensorFlow, such as on functions that are traced once a run
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     terminal = os.dup(2)
     with open(os.devnull, "wb") as null:

@@ -15,11 +15,9 @@ from benchmarks.peers.serving import Answer, serve
 from hdf5_helper.progress import no_words
 from hdf5_helper.reading.reader import HDF5Reader
 from models.description import ModelDescription
-from models.heads import heads_for
-from models.interface.assembling import open_training_data
+from models.interface.assembling import heads_on, open_training_data, training_feed
 from models.interface.building import build_model, describe_model
 from models.training.checkpoints import save_checkpoint
-from models.training.class_weights import example_weights
 from models.training.distribution.replicas import Replicas
 from models.training.feeding import Batch, TrainingFeed
 from models.training.phases import begin
@@ -37,19 +35,16 @@ def prepare(job: Job) -> Callable[[], Answer]:
         tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.config.experimental.enable_op_determinism()
     settings = _settings(job)
-    heads, replicas = heads_for(settings.label), Replicas()
+    replicas = Replicas()
     data = open_training_data(settings, replicas, no_words)
+    heads = heads_on(data.reader, settings)
     model = build_model(settings, describe_model(settings, heads, "benchmark"), heads, data)
     if job.variant == "saving":
         begin(model, settings.fine_tuning)
         return lambda: _saved(job, model, describe_model(settings, heads, "benchmark"))
     begin(model, settings.warm_up if job.variant in ("real", "constant") else settings.fine_tuning)
     step = training_step(model, heads, replicas, Update(precision=settings.precision))
-    weights = {
-        label: example_weights("none", label, data.reader.labels(label), data.order.rows, no_words)
-        for label in settings.label
-    }
-    batches = _batches(TrainingFeed(data, weights, settings.augment), constant=job.variant == "constant")
+    batches = _batches(training_feed(settings, heads, data, no_words), constant=job.variant == "constant")
     return lambda: _timed(step, batches, job.seconds)
 
 

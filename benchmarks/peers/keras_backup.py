@@ -22,9 +22,11 @@ import xxhash
 from benchmarks.peers.dying import Death, Training, deterministic
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.reading.reader import HDF5Reader
-from models.backbones import backbone_named, build_backbone
+from models.augmentation.applying import augmented
+from models.augmentation.recipe import RECIPES
+from models.backbones.building import build_backbone
+from models.backbones.registry import backbone_named
 from models.calibration import measure_batch_normalization
-from models.training.feeding import mirrored
 
 _PHASES = ("warm_up", "fine_tuning")
 
@@ -121,7 +123,9 @@ def _batches(images: HDF5Generator, seed: int, phase: str) -> Any:
         def __getitem__(self, step: int) -> tuple[Any, Any]:
             rows = images.indices(self.epoch, step)
             pixels, labels = images.read(rows)
-            return mirrored(pixels, seed, self.epoch, rows).astype(np.float32), labels["gender"].astype(np.float32)
+            return augmented(pixels, RECIPES["mirror"], seed, self.epoch, rows).astype(np.float32), labels[
+                "gender"
+            ].astype(np.float32)
 
     return Batches()
 

@@ -19,15 +19,15 @@ FITS = ("stretch", "crop", "pad")
 _LEAST_RATIO = 4  # of the sides, for the first reduction: at least twice the result remains
 
 
-def parse_size(text: str) -> Size:
-    """Reads `150` or `218x178` as (height, width) in pixels.
+def parse_size(text: str, what: str = "image size") -> Size:
+    """Reads `150` or `218x178` as (height, width) in pixels; `what` it is, for the sentence.
 
     Raises:
         FacetError: anything else, or a side outside 1–16384.
     """
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(part.isdecimal() and 1 <= int(part) <= 16384 for part in parts):
-        raise FacetError(f"image size {text!r}: expected one side such as 150, or HEIGHTxWIDTH such as 218x178")
+        raise FacetError(f"{what} {text!r}: expected one side such as 150, or HEIGHTxWIDTH such as 218x178")
     return int(parts[0]), int(parts[-1])
 
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integers, uniform
+from models.description import ModelDescription
+from models.model_data import open_for
 
 #: How many images a comparison takes.
 COUNT = 64
@@ -46,8 +48,7 @@ def made_up_examples(image_size: tuple[int, int], count: int = COUNT) -> Example
 
 def examples_from(
     data: Path,
-    image_size: tuple[int, int],
-    fit: str,
+    description: ModelDescription,
     count: int = COUNT,
     splits: tuple[str, ...] = ("test", "validation", "train"),
 ) -> Examples:
@@ -55,17 +56,14 @@ def examples_from(
 
     Args:
         data: an HDF5 file of `facet pack`.
-        image_size: (height, width) that the model takes.
-        fit: how images get there.
+        description: of the model: image size, fit, and the fold that splits the file it was trained on.
         count: how many at most.
         splits: the first of them that is not empty is taken.
 
     Raises:
         FacetError: no such file, no file of Facet's, or an empty one.
     """
-    from hdf5_helper.reading.reader import HDF5Reader
-
-    with HDF5Reader(data, image_size=image_size, fit=fit) as reader:
+    with open_for(description, data) as reader:
         for split in splits:
             rows = reader.split(split)[:count]
             if len(rows):

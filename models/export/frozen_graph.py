@@ -9,6 +9,7 @@ from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
 from models.export.graph_edit import End, cut_and_order
 from models.export.grouped_convolution import groups_one_by_one
+from models.export.layer_normalization import channels_normalized_by_convolutions
 from models.export.signature import (
     INPUT_NAME,
     GraphInput,
@@ -79,7 +80,12 @@ def freeze_network(
     """
     import tensorflow as tf
 
-    with tf.device("/CPU:0"), computing_in_float32(network), groups_one_by_one(network):
+    with (
+        tf.device("/CPU:0"),
+        computing_in_float32(network),
+        groups_one_by_one(network),
+        channels_normalized_by_convolutions(network),
+    ):
         function = _concrete_function(network, graph_input, description)
         outputs = tuple(
             GraphOutput(names[output.label], _width(output.label, tensor), output)
@@ -131,7 +137,12 @@ def behind_preprocessing(model: Any, description: ModelDescription) -> Any:
 
     if description.preprocessing == Preprocessing() or "preprocess" not in (layer.name for layer in model.layers):
         return None
-    return keras.Model(model.get_layer("preprocess").output, model.output, name=model.name)
+    behind = keras.Model(model.get_layer("preprocess").output, model.output, name=model.name)
+    if "crop" not in (layer.name for layer in model.layers):
+        return behind
+    # OpenCV 4.14 cannot begin with a slice of the input
+    unchanged = keras.layers.DepthwiseConv2D(1, use_bias=False, depthwise_initializer="ones", name="unchanged")
+    return keras.Model(behind.input, behind(unchanged(behind.input)), name=model.name)
 
 
 def _starting_at(model: Any, description: ModelDescription, preprocessing: str) -> Any:

@@ -26,6 +26,7 @@ def groups_one_by_one(model: Any) -> Iterator[None]:
         and layer.groups > 1
     ]
     biased = [layer for layer in grouped if layer.use_bias]
+    before = {layer: vars(layer).get("convolution_op") for layer in grouped}
     for layer in grouped:
         layer.convolution_op = _one_by_one(layer)
         layer.use_bias = False
@@ -33,7 +34,9 @@ def groups_one_by_one(model: Any) -> Iterator[None]:
         yield
     finally:
         for layer in grouped:
-            del layer.convolution_op
+            layer.convolution_op = before[layer]
+            if before[layer] is None:
+                del layer.convolution_op
             layer.use_bias = layer in biased
 
 

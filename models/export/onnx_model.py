@@ -95,7 +95,7 @@ def _in_order(found: Any, signature: Signature) -> Any:
         names |= {old: f"{name}/{place}" for place, old in enumerate(node.input) if old not in names}  # constants
         names |= {old: f"{name}:{place}" for place, old in enumerate(node.output) if old not in names}
         new = graph.node.add()
-        new.CopyFrom(node)
+        new.CopyFrom(_without_squeeze(node))
         new.name = name
         new.input[:] = [names[old] for old in node.input]
         new.output[:] = [names[old] for old in node.output]
@@ -107,6 +107,19 @@ def _in_order(found: Any, signature: Signature) -> Any:
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     return graph
+
+
+def _without_squeeze(node: Any) -> Any:
+    """Gives a node, or instead of one that takes the sides of 1 pixel away, one that flattens.
+
+    OpenCV 4.14 reads such a Squeeze as (N, 1, C), and takes the softmax behind it over the 1.
+    """
+    from onnx import helper
+
+    axes = [list(attribute.ints) for attribute in node.attribute if attribute.name == "axes"]
+    if node.op_type != "Squeeze" or axes != [[2, 3]]:
+        return node
+    return helper.make_node("Flatten", list(node.input), list(node.output), axis=1)
 
 
 def _reachable(graph: Any) -> Iterator[Any]:

@@ -65,6 +65,7 @@ class Sidecar:
             "run": self.description.run,
             "images_digest": self.description.images_digest,
             "index_digest": self.description.index_digest,
+            "fold": self.description.fold,
             "notes": list(self.description.notes),
             "parity": [result.to_dict() for result in self.parity],
             "compared_on": self.compared_on,
@@ -86,6 +87,7 @@ class Sidecar:
             run=values["run"],
             images_digest=values["images_digest"],
             index_digest=values["index_digest"],
+            fold=int(values.get("fold", -1)),  # files of earlier versions have none
             notes=tuple(values["notes"]),
         )
         parity = tuple(RuntimeParity.from_dict(result) for result in values["parity"])

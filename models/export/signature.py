@@ -101,7 +101,8 @@ class GraphInput:
         if self.preprocessing.color == "BGR":
             values = values[..., ::-1]
         if any(self.preprocessing.mean) or self.preprocessing.scale != 1.0:
-            values = (values - np.asarray(self.preprocessing.mean, np.float32)) / np.float32(self.preprocessing.scale)
+            mean, scale = (np.asarray(n, np.float32) for n in (self.preprocessing.mean, self.preprocessing.scale))
+            values = (values - mean) / scale
         return np.ascontiguousarray(values, np.float32)
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,16 +134,22 @@ class GraphOutput:
     @property
     def polarity(self) -> str:
         """What the value means, in words."""
-        classes = self.output.class_names
-        if self.output.activation == "sigmoid" and len(classes) == 2 and self.width == 1:
+        classes, activation = self.output.class_names, self.output.activation
+        if activation == "sigmoid" and len(classes) == 2 and self.width == 1:
             return f"P({classes[1]}): below {THRESHOLD} is {classes[0]}, else {classes[1]}"
-        return f"{self.output.label} in {self.output.unit}" if self.output.unit else self.output.activation
+        if activation == "softmax" and classes:
+            return f"P of each class: {', '.join(classes[:8])}{', …' if classes[8:] else ''}"
+        if classes:
+            kind = "P(yes)" if activation == "sigmoid" else "score"
+            return f"{kind} of each of {len(classes)} attributes: below {self.output.threshold:g} is no"
+        return f"{self.output.label} in {self.output.unit}" if self.output.unit else activation
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
         told = {"class_names": list(self.output.class_names), "class_values": list(self.output.class_values)}
         values = asdict(self.output) | told
-        more = {"polarity": self.polarity} | ({"threshold": THRESHOLD} if self.output.activation == "sigmoid" else {})
+        threshold = self.output.threshold
+        more = {"polarity": self.polarity} | ({} if threshold is None else {"threshold": threshold})
         return {"name": self.name, "shape": [None, self.width], "dtype": "float32"} | values | more
 
     @classmethod

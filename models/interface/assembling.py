@@ -1,10 +1,15 @@
 """Puts a trainer together on the splits of one packed file."""
 
+from collections.abc import Iterable, Mapping
+
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator, known_rows
 from hdf5_helper.reading.reader import HDF5Reader
-from models.heads import Head
+from models.augmentation.recipe import parse_augmentation
+from models.heads.choosing import heads_for
+from models.heads.head import Head
+from models.network import window_margin
 from models.training.class_weights import example_weights
 from models.training.distribution.replicas import Replicas
 from models.training.feeding import EvaluationFeed, TrainingFeed
@@ -16,11 +21,50 @@ from models.training.stopping import StopFlag
 from models.training.trainer import Trainer
 
 
-def largest_batch(reader: HDF5Reader, labels: tuple[str, ...], wanted: int, say: Say) -> int:
+def heads_on(reader: HDF5Reader, settings: Settings) -> tuple[Head, ...]:
+    """Gives the heads of a run on a file, whose classes have the file's names."""
+    class_names = class_names_in(reader, settings.label)
+    return heads_for(settings.label, class_names, settings.heads, settings.loss_weights)
+
+
+def class_names_in(reader: HDF5Reader, labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Gives by label the names of its classes or attributes as a file has them; age has none."""
+    return {label: reader.class_names(label) for label in labels if label != "age"}
+
+
+def check_same_classes(who: str, theirs: Mapping[str, tuple[str, ...]], heads: tuple[Head, ...], ours: object) -> None:
+    """Refuses classes or attributes in another order or number than those that `heads` learn.
+
+    Args:
+        who: has `theirs`, the names by label, for the sentence.
+        theirs: names by label; a label that is missing is not compared.
+        heads: with names of their own.
+        ours: where these come from.
+
+    Raises:
+        FacetError: with both sides.
+    """
+    for head in heads:
+        names = head.output.known_names
+        if theirs.get(head.label, names) != names:
+            raise FacetError(
+                f"{who}: {head.label} is {', '.join(theirs[head.label])} there and {', '.join(names)} in {ours},"
+                " expected the same in the same order"
+            )
+
+
+def unknown_classes(heads: tuple[Head, ...]) -> tuple[str, ...]:
+    """Gives the labels whose unknown ones are a class of their own, so that no example is left out for them."""
+    return tuple(head.label for head in heads if head.output.unknown_is_a_class)
+
+
+def largest_batch(
+    reader: HDF5Reader, labels: tuple[str, ...], wanted: int, say: Say, unknown_counts: tuple[str, ...] = ()
+) -> int:
     """Gives the batch size to train with: `wanted`, or the whole train split where that is smaller, which is said."""
     if reader.attributes.get("channels_first"):
         raise FacetError(f"{reader.path}: was written with channels_first=True, expected channels last for training")
-    count = len(known_rows(reader, "train", labels))
+    count = len(known_rows(reader, "train", labels, unknown_counts))
     if count == 0:
         raise FacetError(f"{reader.path}: its train split has no example with a known {' or '.join(labels)}")
     if count < wanted:
@@ -30,8 +74,10 @@ def largest_batch(reader: HDF5Reader, labels: tuple[str, ...], wanted: int, say:
 
 def open_training_data(settings: Settings, replicas: Replicas, say: Say) -> HDF5Generator:
     """Gives this worker's share of the training batches of a run."""
-    with HDF5Reader(settings.data) as reader:
-        batch = largest_batch(reader, settings.label, settings.batch_size, say)
+    fold = settings.fold if settings.fold >= 0 else None
+    with HDF5Reader(settings.data, fold=fold) as reader:
+        unknown_counts = unknown_classes(heads_on(reader, settings))
+        batch = largest_batch(reader, settings.label, settings.batch_size, say, unknown_counts)
     check_shares(batch, settings.gradient_accumulation, replicas)
     return HDF5Generator(
         settings.data,
@@ -43,6 +89,8 @@ def open_training_data(settings: Settings, replicas: Replicas, say: Say) -> HDF5
         seed=settings.seed,
         replica=replicas.worker,
         replicas=replicas.workers,
+        fold=fold,
+        unknown_counts=unknown_counts,
     )
 
 
@@ -54,6 +102,17 @@ def check_shares(batch: int, parts: int, replicas: Replicas) -> None:
             f"batch size {batch}: {replicas.count} replicas{in_parts} cannot share it evenly, expected a multiple of"
             f" {replicas.count * parts}"
         )
+
+
+def training_feed(settings: Settings, heads: tuple[Head, ...], training: HDF5Generator, say: Say) -> TrainingFeed:
+    """Gives the batches of a generator, augmented and weighted; raises FacetError for class weights without meaning."""
+    reader, rows = training.reader, training.order.rows
+    class_weights = {
+        head.label: example_weights(settings.class_weights, head, reader.labels(head.label), rows, say)
+        for head in heads
+    }
+    margin = window_margin(settings.image_size, settings.window)
+    return TrainingFeed(training, heads, class_weights, parse_augmentation(settings.augment), margin)
 
 
 def make_trainer(
@@ -76,18 +135,14 @@ def make_trainer(
     Raises:
         FacetError: class weights that mean nothing for the labels.
     """
-    reader, rows = training.reader, training.order.rows
-    class_weights = {
-        label: example_weights(settings.class_weights, label, reader.labels(label), rows, say)
-        for label in settings.label
-    }
-    measured = _validation_feed(validation or training, training, settings, replicas)
+    fed = training_feed(settings, heads, training, say)
+    measured = _validation_feed(validation or training, training, heads, replicas)
     if measured is None:
         keeper.metric = keeper.metric.removeprefix("val_")
         say("no validation split: the best epoch is chosen by training figures")
     return Trainer(
         heads,
-        TrainingFeed(training, class_weights, settings.augment),
+        fed,
         measured,
         keeper,
         replicas,
@@ -101,12 +156,14 @@ def make_trainer(
 
 
 def _validation_feed(
-    source: HDF5Generator, training: HDF5Generator, settings: Settings, replicas: Replicas
+    source: HDF5Generator, training: HDF5Generator, heads: tuple[Head, ...], replicas: Replicas
 ) -> EvaluationFeed | None:
     """Gives what is validated on: a generator's own rows, or the validation split of the training generator's file."""
-    own = source is not training
-    rows = source.order.rows if own else known_rows(training.reader, "validation", settings.label)
+    own, labels = source is not training, tuple(head.label for head in heads)
+    names = class_names_in(source.reader, labels)
+    check_same_classes(f"validation data {source.reader.path}", names, heads, training.reader.path)
+    rows = source.order.rows if own else known_rows(training.reader, "validation", labels, training.unknown_counts)
     if not len(rows):
         return None
     share = {"worker": replicas.worker, "workers": replicas.workers}
-    return EvaluationFeed(source.reader, rows, settings.label, training.batch_size, **share)
+    return EvaluationFeed(source.reader, rows, heads, training.batch_size, **share)

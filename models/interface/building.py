@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer
 from hdf5_helper.progress import Say
 from hdf5_helper.reading.generator import HDF5Generator
-from models.backbones import build_backbone
+from models.backbones.building import build_backbone
 from models.calibration import measure_batch_normalization
 from models.description import ModelDescription
-from models.heads import Head
-from models.network import build_network, set_age_bias
+from models.heads.head import Head
+from models.network import build_network, start_at
 from models.training.phases import set_trainable
 from models.training.settings import Settings
 from models.weights import WeightsFile, load_backbone_weights, preprocessing_for, read_weights_file
@@ -34,6 +32,7 @@ def describe_model(settings: Settings, heads: tuple[Head, ...], run: str) -> Mod
         run=run,
         images_digest=settings.images_digest,
         index_digest=settings.index_digest,
+        fold=settings.fold,
         notes=(f"backbone weights trained on: {file.trained_on}",) if file and file.trained_on else (),
     )
 
@@ -41,34 +40,32 @@ def describe_model(settings: Settings, heads: tuple[Head, ...], run: str) -> Mod
 def build_model(settings: Settings, description: ModelDescription, heads: tuple[Head, ...], data: HDF5Generator) -> Any:
     """Gives the keras.Model before its first step; the same settings give the same weights in every process."""
     arguments = settings.backbone_arguments
-    base = build_backbone(settings.backbone, settings.image_size, arguments, hash_integer(settings.seed, 1))
+    base = build_backbone(settings.backbone, settings.window, arguments, hash_integer(settings.seed, 1))
     load_backbone_weights(base, settings.weights, settings.backbone, arguments)
     set_trainable(
         base, settings.fine_tuning.trainable_layers
     )  # a wrong name is a mistake to hear of before the warm-up
     seed = hash_integer(settings.seed, 2)
-    model = build_network(base, description.preprocessing, heads, settings.head_shape, seed)
+    model = build_network(base, description.preprocessing, heads, settings.head_shape, seed, settings.image_size)
     if settings.weights == "none":
         measure_batch_normalization(model, data.reader.read(data.order.rows[:_MEASURED]))
-    start_at_mean_age(model, data)
+    for head in heads:
+        start_at_labels(model, head, data)
     return model
 
 
-def start_at_mean_age(model: Any, data: HDF5Generator) -> None:
-    """Starts an age head, where there is one, at the mean age of the training rows."""
-    if "age" in data.labels:
-        set_age_bias(model, float(np.nanmean(data.reader.labels("age")[data.order.rows])))
+def start_at_labels(model: Any, head: Head, data: HDF5Generator) -> None:
+    """Starts a head where the labels of the training rows ask for it, such as age at its mean."""
+    values = data.reader.labels(head.label)[data.order.rows]
+    start_at(model, head, values[head.known(values)])
 
 
 def say_preprocessing(settings: Settings, description: ModelDescription, say: Say) -> None:
     """Says what weights without a sidecar are taken to want."""
     file = _weights_file(settings)
     if file is not None and file.preprocessing is None:
-        wants = description.preprocessing
-        say(
-            f"{file.path} has no sidecar: taking {settings.backbone}'s own preprocessing, {wants.color}"
-            f" (x - {wants.mean}) / {wants.scale:g}"
-        )
+        wants = description.preprocessing.in_words()
+        say(f"{file.path} has no sidecar: taking {settings.backbone}'s own preprocessing, {wants}")
 
 
 def _weights_file(settings: Settings) -> WeightsFile | None:

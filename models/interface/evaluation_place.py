@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdf5_helper.errors import FacetError, did_you_mean
-from hdf5_helper.reading.reader import HDF5Reader
-from models.description import ModelDescription
 from models.interface.targets import Target
 
 #: What `--split` names.
@@ -20,7 +18,12 @@ def check_split(split: str) -> None:
 
 @dataclass(frozen=True)
 class EvaluationPlace:
-    """The HDF5 file to read and the folder to write to."""
+    """The HDF5 file to read and the folder to write to.
+
+    Attributes:
+        data: the file.
+        folder: for figures.
+    """
 
     data: Path
     folder: Path
@@ -47,9 +50,3 @@ def evaluation_place(target: Target, data: Path | None, split: str, out: Path | 
     beside = target.path.with_name(f"{target.path.stem}-evaluation")
     folder = target.run.folder / "evaluation" if target.run else beside
     return EvaluationPlace(data, out or folder / f"{data.stem}-{split}")
-
-
-def open_for(description: ModelDescription, data: Path) -> HDF5Reader:
-    """Opens a packed file at the size and fit that a model wants."""
-    size = description.image_size if all(description.image_size) else None
-    return HDF5Reader(data, image_size=size, fit=description.fit)

@@ -1,18 +1,17 @@
 """What a FaceModel trains on: a packed file's generator, or somebody's own data."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Say
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.reading.reader import HDF5Reader
-from models.interface.assembling import largest_batch
-from models.network import set_age_bias
+from models.heads.head import Head
+from models.interface.assembling import class_names_in, largest_batch
+from models.interface.building import start_at_labels
+from models.network import start_at
 from models.training.foreign import ForeignData
 from models.training.foreign_batches import BatchMaker
 
@@ -53,13 +52,23 @@ def packed(
     return HDF5Generator(path, split, batch, labels, image_size=image_size, shuffle=shuffle)
 
 
-def opened(data: Any, name: str, labels: tuple[str, ...], image_size: tuple[int, int]) -> FaceData:
+def class_names_of(generator: Any, path: Path, labels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Gives the class names of labels as a packed file tells them; of others' data, those that everybody knows."""
+    if isinstance(generator, HDF5Generator):
+        return class_names_in(generator.reader, set(labels) & set(generator.reader.label_names))
+    if generator is not None:
+        return {}
+    with HDF5Reader(path) as reader:
+        return class_names_in(reader, set(labels) & set(reader.label_names))
+
+
+def opened(data: Any, name: str, heads: tuple[Head, ...], image_size: tuple[int, int]) -> FaceData:
     """Gives a generator as it is, and opens what is none; `name` is the argument's, for sentences.
 
     Raises:
         FacetError: what cannot be trained on.
     """
-    return data if isinstance(data, HDF5Generator) else ForeignData(data, BatchMaker(name, labels, image_size))
+    return data if isinstance(data, HDF5Generator) else ForeignData(data, BatchMaker(name, heads, image_size))
 
 
 def packed_only(data: Any, name: str) -> HDF5Generator | None:
@@ -85,13 +94,10 @@ def origin_of(data: FaceData) -> Origin:
     )
 
 
-def start_at_mean_age_of(model: Any, data: FaceData, labels: tuple[str, ...]) -> None:
-    """Starts an age head, where there is one, at the mean age of the data, or of the first batch of others'."""
-    if "age" not in labels:
-        return
-    if isinstance(data, ForeignData):
-        mean = data.mean("age")
-    else:
-        mean = float(np.nanmean(data.reader.labels("age")[data.order.rows]))
-    if not math.isnan(mean):
-        set_age_bias(model, mean)
+def start_at_labels_of(model: Any, data: FaceData, heads: tuple[Head, ...]) -> None:
+    """Starts heads where the labels of the data ask for it, such as age at its mean."""
+    for head in heads:
+        if isinstance(data, HDF5Generator):
+            start_at_labels(model, head, data)
+        else:
+            start_at(model, head, data.known_values(head))

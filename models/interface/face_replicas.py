@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hdf5_helper.errors import FacetError
+from models.backbones.grouped import group_natively
 from models.training.distribution.replicas import Replicas
 from models.training.phases import prepare_optimizer
 
@@ -36,7 +37,7 @@ def spread_over(replicas: Replicas, model: Any) -> Iterator[Any]:
         yield model
         return
     with replicas.scope():
-        copy = keras.models.clone_model(model)
+        copy = group_natively(keras.models.clone_model(model))
         optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
         prepare_optimizer(optimizer)
         copy.compile(optimizer=optimizer, jit_compile=False)

@@ -6,9 +6,10 @@ import numpy as np
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Say
-from models.backbones import BACKBONES
+from models.backbones.registry import made_by_keras
 from models.description import ModelDescription
-from models.heads import Head, main_metric
+from models.heads.choosing import main_metric
+from models.heads.head import Head
 from models.interface.face_data import FaceData, Origin
 from models.preprocessing import Preprocessing
 from models.training.foreign import ForeignData
@@ -29,10 +30,9 @@ def preprocessing_of(conv_base: Any, training: FaceData, say: Say) -> Preprocess
     """
     if is_whole(conv_base):
         return Preprocessing()
-    for backbone in BACKBONES.values():
-        if conv_base.name.startswith(backbone.keras_name):
-            say(f"{conv_base.name}: sees what the Keras application {backbone.application} wants")
-            return backbone.preprocessing
+    if backbone := made_by_keras(conv_base):
+        say(f"{conv_base.name}: sees what the Keras application {backbone.application} wants")
+        return backbone.preprocessing
     if isinstance(training, ForeignData):
         raise FacetError(
             f"{conv_base.name}: what it wants to see is not known, and {training.name} has no mean of a train split;"
@@ -72,6 +72,7 @@ def settings_of(description: ModelDescription, heads: tuple[Head, ...], origin: 
         images_digest=description.images_digest,
         index_digest=description.index_digest,
         label=tuple(head.label for head in heads),
+        heads={head.label: head.form for head in heads},
         backbone=description.backbone,
         weights="conv_base",
         image_size=description.image_size,

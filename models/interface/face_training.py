@@ -8,12 +8,13 @@ from hdf5_helper.atomic import write_text
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator
-from models.heads import Head
-from models.interface.assembling import check_shares, make_trainer
+from models.heads.head import Head
+from models.interface.assembling import check_same_classes, check_shares, class_names_in, make_trainer
 from models.interface.face_data import FaceData
 from models.interface.restoring import newest_checkpoint
 from models.network import backbone_of
 from models.training.checkpoints import Checkpoint
+from models.training.confusion import read_confusions
 from models.training.distribution.replicas import Replicas
 from models.training.feeding import EvaluationFeed
 from models.training.foreign import ForeignData
@@ -24,7 +25,8 @@ from models.training.observers import Observer, Observers
 from models.training.phase import FINE_TUNING, WARM_UP, Phase
 from models.training.phases import phases_of
 from models.training.runs import Run
-from models.training.settings import Settings, flat, to_yaml
+from models.training.settings import Settings, flat
+from models.training.settings_file import to_yaml
 from models.training.state import TrainingState
 from models.training.steps import Update
 from models.training.stopping import StopFlag
@@ -53,6 +55,10 @@ def phase_of(model: Any, epochs: int) -> Phase:
 def state_after(run: Run, phase: str, epochs: int) -> TrainingState:
     """Gives the place after `epochs` epochs of an earlier `fit` of this run, with its rows and best up to there."""
     rows = [row for row in read_epochs(run.folder / "epochs.csv") if row["epoch"] <= epochs] if epochs else []
+    matrices = read_confusions(run.folder / "confusion.csv")
+    for row in rows:
+        if found := matrices.get((row["phase"], row["epoch"])):
+            row["confusion"] = found
     best = run.best()
     keeps = best is not None and best.phase == phase and best.epoch <= epochs
     return TrainingState(phase=phase, epoch=epochs, rows=rows, best=best if keeps else None)
@@ -146,7 +152,7 @@ class Fit:
             return trainer
         source = training.for_training(steps[0], settings.class_weights, watched["say"])
         check_shares(source.batch_size, settings.gradient_accumulation, self.replicas)
-        measured = _rows_of(validation, settings) if isinstance(validation, HDF5Generator) else held
+        measured = _rows_of(validation, self.heads, settings) if isinstance(validation, HDF5Generator) else held
         if measured is None:
             keeper.metric = keeper.metric.removeprefix("val_")
             watched["say"]("no validation data: the best epoch is chosen by training figures")
@@ -154,5 +160,7 @@ class Fit:
         return Trainer(self.heads, source, measured, keeper, update=update, **watched)
 
 
-def _rows_of(validation: HDF5Generator, settings: Settings) -> EvaluationFeed:
-    return EvaluationFeed(validation.reader, validation.order.rows, settings.label, settings.batch_size)
+def _rows_of(validation: HDF5Generator, heads: tuple[Head, ...], settings: Settings) -> EvaluationFeed:
+    names = class_names_in(validation.reader, settings.label)
+    check_same_classes(f"validation data {validation.reader.path}", names, heads, "the training data")
+    return EvaluationFeed(validation.reader, validation.order.rows, heads, settings.batch_size)

@@ -18,30 +18,11 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.images.decode import IMAGE_SUFFIXES, decode_file_to
 from hdf5_helper.progress import Progress, Silent
 from hdf5_helper.reading.threads import ahead
-from models.description import THRESHOLD, ModelDescription, Output
+from models.description import ModelDescription
+from models.interface.answers import Answer, answer
 from models.interface.predictor import Predictor
 
 UInt8Array = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one picture for one label.
-
-    Attributes:
-        predicted: class name, or a number in the label's unit.
-        probabilities: by class name, in class order; empty for a number.
-    """
-
-    predicted: str | float
-    probabilities: dict[str, float]
-
-    @property
-    def text(self) -> str:
-        """Short form for people: `female 0.97`, `31.4`."""
-        if isinstance(self.predicted, str):
-            return f"{self.predicted} {self.probabilities[self.predicted]:.2f}"
-        return f"{self.predicted:.1f}"
 
 
 @dataclass(frozen=True)
@@ -53,51 +34,16 @@ class Prediction:
     reason: str = ""
 
     def cells(self) -> dict[str, str]:
-        """Gives the CSV row: path, then for each label `LABEL_predicted` and `LABEL_CLASS_probability`."""
+        """Gives the CSV row: path, then the columns of each label, see `Answer.columns`."""
         cells = {"path": str(self.path)}
-        for label, answer in self.answers.items():
-            cells[f"{label}_predicted"] = _number(answer.predicted)
-            cells |= {f"{label}_{name}_probability": _number(value) for name, value in answer.probabilities.items()}
+        for label, told in self.answers.items():
+            for columns in told.columns(label).values():
+                cells |= columns
         return cells
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the JSON form."""
-        answers: dict[str, Any] = {}
-        for label, answer in self.answers.items():
-            more = {"probabilities": answer.probabilities} if answer.probabilities else {}
-            answers[label] = {"predicted": answer.predicted} | more
-        return {"path": str(self.path)} | answers
-
-
-def _number(value: str | float) -> str:
-    """Gives text from which the same float32 can be read again."""
-    return value if isinstance(value, str) else f"{value:.9g}"
-
-
-def answer(output: Output, values: NDArray[np.float32]) -> Answer:
-    """Reads one output for one picture.
-
-    Args:
-        output: what the values mean.
-        values: float32 (k,): one sigmoid P(class 1), k softmax probabilities, or one number.
-
-    Raises:
-        FacetError: several values that are no softmax.
-    """
-    if output.activation == "sigmoid" and len(values) == 1:
-        second = float(values[0])
-        first_name, second_name = output.class_names or ("0", "1")
-        chosen = second_name if second >= THRESHOLD else first_name
-        return Answer(chosen, {first_name: 1.0 - second, second_name: second})
-    if len(values) == 1:
-        return Answer(float(values[0]), {})
-    if output.activation != "softmax":
-        raise FacetError(
-            f"output {output.label!r}: {len(values)} {output.activation} values, expected one or a softmax"
-        )
-    names = output.class_names or tuple(str(number) for number in range(len(values)))
-    by_name = {name: float(value) for name, value in zip(names, values, strict=True)}
-    return Answer(names[int(np.argmax(values))], by_name)
+        return {"path": str(self.path)} | {label: answer.to_dict() for label, answer in self.answers.items()}
 
 
 def find_pictures(places: Sequence[str | Path]) -> list[Path]:

@@ -12,11 +12,13 @@ from models.training.distribution.watch import check_limit
 from models.training.early_stopping import patience_over
 from models.training.history import read_epochs
 from models.training.phase import FINE_TUNING
-from models.training.resolve import resolve, typed_changes
+from models.training.recipe_files import read_recipe
+from models.training.resolve import from_recipe, laid_over, resolve, typed_changes, typed_sets
 from models.training.runs import Run, new_run_name
 from models.training.schedule import parse_schedule
-from models.training.setting_names import EXTENDABLE, NEUTRAL, PHASE_FIELDS, SHAPING
-from models.training.settings import Settings, flat, load_origins, load_settings, make_settings
+from models.training.setting_names import EXTENDABLE, NEUTRAL, PHASE_FIELDS, SHAPING, for_both_phases
+from models.training.settings import Settings, flat, make_settings
+from models.training.settings_file import load_origins, load_settings
 from models.training.starting import Start, find_start
 
 
@@ -52,6 +54,7 @@ class TrainRequest:
         overwrite: begin anew under an existing name.
         start_from: checkpoint of another run, `RUN[@best|last|NAME]`, to start from with that run's settings.
         options: how to run.
+        recipe: name or file of a recipe.
     """
 
     data: Path | None = None
@@ -62,6 +65,7 @@ class TrainRequest:
     overwrite: bool = False
     start_from: str | None = None
     options: RunOptions = field(default_factory=RunOptions)
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,14 @@ def settle(request: TrainRequest) -> Settled:
         FacetError: a mistake in the request, or a run of that name with other settings (both sides shown).
     """
     if request.resume is not None:
+        _check_resume(request)
         return _settle_resume(request)
     if _begun_from_there(request):
-        return _settle_resume(replace(request, resume=request.run, run=None, start_from=None))
+        return _settle_resume(replace(request, resume=request.run, run=None))
     start = find_start(request.start_from) if request.start_from is not None else None
+    recipe = read_recipe(request.recipe) if request.recipe is not None else None
     with HDF5Reader(_data_of(request, start)) as reader:
-        resolved = resolve(request.given, request.sets, reader, start)
+        resolved = resolve(request.given, request.sets, reader, start, recipe)
     settings = resolved.settings
     run = Run(request.run or new_run_name(f"{'-'.join(settings.label)}-{settings.backbone}"))
     if start is not None and run.name == start.run.name:
@@ -139,10 +145,15 @@ def _data_of(request: TrainRequest, start: Start | None) -> Path:
     return data
 
 
-def _settle_resume(request: TrainRequest) -> Settled:
-    """Takes everything from the run, but for what the user gives anew."""
+def _check_resume(request: TrainRequest) -> None:
     if request.start_from is not None:
         raise FacetError("--from and --resume: both given, expected one of them; a resume starts from its own run")
+    if request.recipe is not None:
+        raise FacetError("--recipe and --resume: both given, expected one of them; a resume keeps its run's settings")
+
+
+def _settle_resume(request: TrainRequest) -> Settled:
+    """Takes everything from the run, but for what the user gives anew; a recipe must ask for what the run has."""
     run = Run.open(str(request.resume))
     before = load_settings(run.config)
     data = Path(request.data or before.data).absolute()
@@ -152,15 +163,25 @@ def _settle_resume(request: TrainRequest) -> Settled:
         )
     with HDF5Reader(data) as reader:
         found = {"data": str(data), "images_digest": reader.images_digest, "index_digest": reader.index_digest}
-    asked = typed_changes(request.sets | request.given, before.label) | found
+        asked = typed_changes(_asked_at_resume(request), before, reader) | found
     if asked.get("precision") == "auto":  # chosen once, when the run began
         del asked["precision"]
     values = flat(before)
-    changes = {name: value for name, value in asked.items() if values[name] != value}
+    wanted = laid_over(values, asked)
+    changes = {name: wanted[name] for name in asked if values[name] != wanted[name]}
     refuse_other_results(run, before, changes, new_run_command(request, run))
     settings = make_settings(values | changes)
     origins = load_origins(run.config) | dict.fromkeys(changes, "option at resume")
     return Settled(run, settings, origins, not request.overwrite, request.overwrite, request.options)
+
+
+def _asked_at_resume(request: TrainRequest) -> dict[str, Any]:
+    """Gives what a resume asks for: options over --set over the recipe that the run began with, as far as it counts."""
+    asked = laid_over(typed_sets(request.sets), request.given)
+    if request.recipe is None:
+        return asked
+    advised = from_recipe(read_recipe(request.recipe), asked, starts=request.start_from is not None)
+    return laid_over(advised, for_both_phases(asked))
 
 
 def refuse_other_results(run: Run, before: Settings, changes: dict[str, Any], command: str) -> None:
@@ -203,8 +224,21 @@ def refuse_other_results(run: Run, before: Settings, changes: dict[str, Any], co
 def new_run_command(request: TrainRequest, run: Run) -> str:
     """Gives the command that starts a new run from this one, with what a resume asked for."""
     words = ["facet", "train", *([str(request.data)] if request.data else []), "--from", run.name, "--run", "NEW"]
+    words += ["--recipe", request.recipe] if request.recipe else []
     for name, value in request.sets.items():
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     for name, value in request.given.items():
-        words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+        words += _option(name, value)
     return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """Gives a setting as the words of its option."""
+    if name == "heads":
+        return [word for label, form in value.items() for word in ("--head", f"{label}={form}")]
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, dict):
+        return [option, ",".join(f"{key}={item:g}" for key, item in value.items())]
+    if isinstance(value, tuple):
+        return [option, ("," if name == "label" else "x").join(map(str, value))]
+    return [option, f"{value:g}" if isinstance(value, float) else str(value)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hdf5_helper.errors import FacetError
 from models.training.runs import Run, history_folder
-from models.training.settings import load_settings
+from models.training.settings_file import load_settings
 
 #: Suffixes of model files: a frozen graph, and what Keras opens.
 SUFFIXES = (".pb", ".keras", ".h5")

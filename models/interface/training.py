@@ -14,9 +14,8 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.wording import bytes_text
-from models.heads import heads_for
 from models.interface.agreeing import agreed
-from models.interface.assembling import make_trainer, open_training_data
+from models.interface.assembling import check_same_classes, heads_on, make_trainer, open_training_data
 from models.interface.building import build_model, describe_model, say_preprocessing
 from models.interface.restoring import carry_over, newest_checkpoint
 from models.interface.settling import Settled
@@ -28,7 +27,8 @@ from models.training.observers import Observer, Observers
 from models.training.phase import Phase
 from models.training.phases import begin, phases_of, prepare_optimizer
 from models.training.runs import Run
-from models.training.settings import Settings, to_yaml
+from models.training.settings import Settings
+from models.training.settings_file import to_yaml
 from models.training.starting import start_checkpoint
 from models.training.state import TrainingState
 from models.training.stopping import StopFlag
@@ -68,10 +68,10 @@ def train(
     replicas, watching, stop = replicas or Replicas(), Observers(observers, say), StopFlag()
     settled = agreed(settled, replicas)
     settings, run = settled.settings, settled.run
-    heads = heads_for(settings.label)
     with ExitStack() as held:
         held.enter_context(stop)  # a signal while the model is built is heard at its first batch
         data = held.enter_context(open_training_data(settings, replicas, say))
+        heads = heads_on(data.reader, settings)
         began, earlier_phase = _begun(settled, data, replicas, held, say)
         now = surroundings(replicas.count, settings.precision, settings.gradient_accumulation)
         if sentence := changed(began.surroundings, now):
@@ -102,16 +102,19 @@ def _begun(
 
 def _beginning(settled: Settled, data: HDF5Generator, replicas: Replicas, say: Say) -> tuple[Checkpoint, str]:
     """Gives a run before its first step: a new model, or another run's and the phase that this one was in."""
-    settings, heads = settled.settings, heads_for(settled.settings.label)
+    settings, heads = settled.settings, heads_on(data.reader, settled.settings)
     if settings.start:
         with replicas.scope():
             started = load_checkpoint(start_checkpoint(settings))
+        names = {output.label: output.known_names for output in started.description.outputs}
+        check_same_classes(f"--from {settings.start}", names, heads, data.reader.path)
         say(f"starting from {settings.start}")
         description = replace(
             started.description,
             run=settled.run.name,
             images_digest=settings.images_digest,
             index_digest=settings.index_digest,
+            fold=settings.fold,
         )
         return Checkpoint(started.model, description, TrainingState(), {}), started.state.phase
     description = describe_model(settings, heads, settled.run.name)

@@ -15,7 +15,7 @@ from models.export.loading import ExportedFile
 from models.export.parity import LARGEST_DIFFERENCE, Values, difference
 from models.export.runtimes import OpenGraph, Runtime, RuntimeRefusal
 from models.interface.evaluation import evaluate
-from models.interface.evaluation_place import open_for
+from models.model_data import open_for
 
 Metrics = dict[str, Any]
 

@@ -18,6 +18,7 @@ import numpy as np
 import xxhash
 
 from hdf5_helper.errors import FacetError
+from models.backbones.grouped import group_natively
 from models.description import ModelDescription
 from models.model_file import DESCRIPTION_MEMBER, save_model_file
 from models.training.phase import FINE_TUNING, WARM_UP
@@ -91,7 +92,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with zipfile.ZipFile(path) as archive:
             values = json.loads(archive.read(STATE_MEMBER))
             description = ModelDescription.from_dict(json.loads(archive.read(DESCRIPTION_MEMBER)))
-        model = keras.models.load_model(path)
+        model = group_natively(keras.models.load_model(path))
     digest, surroundings = values.pop("variables_digest"), values.pop("surroundings")
     if variables_digest(model) != digest:
         raise FacetError(f"{path}: its variables are not the ones that were saved, expected digest {digest}")

@@ -1,45 +1,60 @@
 """Class weights: how much each example's loss counts, from `--class-weights` and the train split's labels."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hdf5_helper.class_balance import balanced_weights, weighted_classes
 from hdf5_helper.errors import FacetError
-from hdf5_helper.labels import known
-from hdf5_helper.progress import Say
+from hdf5_helper.progress import Say, no_words
+from models.heads.classes import ClassHead
+from models.heads.head import Head
 
 Floats = NDArray[np.float32]
 
 
-def example_weights(
-    setting: str, label: str, values: NDArray[np.generic], train_rows: NDArray[np.int64], say: Say
-) -> Floats:
+def example_weights(setting: str, head: Head, values: NDArray[Any], train_rows: NDArray[np.int64], say: Say) -> Floats:
     """Gives the class weight of every example of a file.
 
     Args:
-        setting: `none`, `balanced`, or weights by class number such as `0:1,1:1.582`.
-        label: its name.
-        values: the label of every example (N,), as stored.
+        setting: `none`, `balanced`, or weights by class number such as `0:1,1:1.582`; of attributes, 0 is no, 1 is yes.
+        head: of the label.
+        values: the label of every example (N, …), as stored.
         train_rows: int64, the rows that `balanced` counts.
         say: is told when the weights favour the larger class.
 
     Returns:
-        float32 (N,); 1 where the label is unknown.
+        float32 (N,), or (N, A) for attributes; 1 where the label is unknown.
     """
-    weights = np.ones(len(values), np.float32)
+    weights = np.ones(values.shape, np.float32)
     if setting == "none":
         return weights
-    is_known = known(label, values)
-    classes = np.zeros(len(values), np.int64)
-    classes[is_known] = weighted_classes(label, values[is_known])
+    is_known = head.known(values)
     in_train = np.zeros(len(values), bool)
     in_train[train_rows] = True
-    counts = np.bincount(classes[is_known & in_train], minlength=int(classes.max()) + 1)
-    by_class = balanced_weights(label, counts) if setting == "balanced" else _given(setting, label, len(counts))
-    if setting != "balanced":
-        _warn_if_reversed(by_class, counts, label, say)
-    weights[is_known] = by_class[classes[is_known]]
+    if values.ndim == 1:
+        weights[is_known] = _weights(setting, head, values, is_known, in_train, say)
+        return weights
+    for column in range(values.shape[1]):
+        rows = is_known[:, column]
+        weights[rows, column] = _weights(setting, head, values[:, column] > 0, rows, in_train, no_words)
     return weights
+
+
+def _weights(
+    setting: str, head: Head, values: NDArray[Any], is_known: NDArray[np.bool_], in_train: NDArray[np.bool_], say: Say
+) -> Floats:
+    """Gives the weight of each known one of `values` (N,)."""
+    numbers = head.class_numbers(values) if isinstance(head, ClassHead) else values
+    classes = weighted_classes(head.label, numbers[is_known])
+    least = 2 if head.label == "attributes" else head.classes
+    counts = np.bincount(classes[in_train[is_known]], minlength=max(least, int(classes.max(initial=0)) + 1))
+    if setting == "balanced":
+        return balanced_weights(head.label, counts)[classes]
+    by_class = _given(setting, head.label, len(counts))
+    _warn_if_reversed(by_class, counts, head.label, say)
+    return by_class[classes]
 
 
 def parse_class_weights(text: str) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.heads import larger_is_better
+from models.heads.choosing import larger_is_better
 from models.training.phase import Phase
 from models.training.state import Row
 

@@ -1,17 +1,17 @@
 """Training and validation on others' data: keras.utils.PyDataset, tf.data.Dataset, Python generators, arrays."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError
-from hdf5_helper.labels import known
 from hdf5_helper.progress import Say, no_words
 from hdf5_helper.reading.order import Indices, Order
 from hdf5_helper.reading.threads import ahead
+from models.heads.head import Head
 from models.training.class_weights import example_weights
 from models.training.feeding import Batch
 from models.training.foreign_batches import BatchMaker, by_label, class_weights_for, sample_weights, stored
@@ -114,7 +114,7 @@ class ForeignData:
             size = min(self.batch_size, len(rows))
             if size < self.batch_size:
                 say(f"batch size {size} instead of {self.batch_size}: no more labels are known in {self.name}")
-            stream = _shuffled(self._parts, Order(rows, size, self.seed), class_weights, say)
+            stream = _shuffled(self._parts, Order(rows, size, self.seed), self._make.heads, class_weights, say)
             return ForeignBatches(stream, replace(self._make, rows=size), steps)
         weighted = replace(self._make, class_weights=class_weights_for(class_weights, self._make.labels, self.name))
         opened = ForeignBatches(self._stream, weighted, steps)
@@ -125,26 +125,26 @@ class ForeignData:
         """Gives validation batches, those of arrays in their order to the last row."""
         return ForeignBatches(self._stream, self._make, steps)
 
-    def mean(self, label: str) -> float:
-        """Gives the mean of a label's known values: of arrays, else of the first batch; NaN where none is known."""
-        values = self._parts[1][label] if self._parts else self.first.targets[label]
-        is_known = known(label, values) if self._parts else self.first.counted[label] > 0
-        return float(values[is_known].mean(dtype=np.float64)) if is_known.any() else math.nan
+    def known_values(self, head: Head) -> NDArray[Any]:
+        """Gives the known labels of a head: all of arrays, else those of the first batch, as targets (n, …)."""
+        if self._parts:
+            values = self._parts[1][head.label]
+            return np.asarray(values[head.known(values)])
+        return self.first.targets[head.label][self.first.counted[head.label] > 0]
 
     def _known_rows(self) -> Indices:
         labels = self._parts[1] if self._parts else {}
-        rows = np.flatnonzero(np.any([known(name, values) for name, values in labels.items()], axis=0))
+        known = [h.known(labels[h.label]).reshape(len(labels[h.label]), -1).any(axis=1) for h in self._make.heads]
+        rows = np.flatnonzero(np.any(known, axis=0))
         if not len(rows):
             raise FacetError(f"{self.name}: has no example with a known {' or '.join(labels)}")
         return rows
 
 
-def _shuffled(parts: Any, order: Order, class_weights: str, say: Say) -> Stream:
+def _shuffled(parts: Any, order: Order, heads: tuple[Head, ...], class_weights: str, say: Say) -> Stream:
     images, labels, weights = parts
-    weights = {
-        name: weights[name] * example_weights(class_weights, name, values, order.rows, say)
-        for name, values in labels.items()
-    }
+    by_class = {h.label: example_weights(class_weights, h, labels[h.label], order.rows, say) for h in heads}
+    weights = {n: (by_class[n].T * weights[n]).T for n in labels}
     return stream_of_arrays((images, labels, weights), order)
 
 
@@ -155,5 +155,5 @@ def _parts(data: Any, make: BatchMaker) -> tuple[Any, dict[str, Any], dict[str, 
     if not len(images):
         raise FacetError(f"{place}: gives no batch, expected at least one")
     values = by_label(others[0], make.labels, place)
-    labels = {name: stored(name, values[name], len(images), place) for name in make.labels}
+    labels = {head.label: stored(head, values[head.label], len(images), place) for head in make.heads}
     return images, labels, sample_weights(others[1] if others[1:] else None, make.labels, len(images), place)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import FEMALE, GENDER_NAMES, MALE, UNKNOWN_GENDER, label_kind
+from models.heads.head import Floats, Head
 from models.training.class_weights import parse_class_weights
-from models.training.feeding import Batch, Floats, make_batch
+from models.training.feeding import Batch, make_batch
 
 _COLOURS = "expected RGB of 0–255, since the model's own preprocessing comes behind it"
 
@@ -21,7 +22,7 @@ class BatchMaker:
 
     Attributes:
         name: of the data, for errors.
-        labels: to train.
+        heads: of the labels to train.
         image_size: (height, width) in pixels that the model takes.
         class_weights: weight by class number, by label; empty for none.
         rows: of every batch; a smaller one is filled up with rows that count nothing, so that one trace serves all.
@@ -29,11 +30,16 @@ class BatchMaker:
     """
 
     name: str
-    labels: tuple[str, ...]
+    heads: tuple[Head, ...]
     image_size: tuple[int, int]
     class_weights: dict[str, dict[int, float]] = field(default_factory=dict)
     rows: int = 0
     dtype: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels to train."""
+        return tuple(head.label for head in self.heads)
 
     def sized_by(self, raw: Any) -> "BatchMaker":
         """Gives a maker of batches of the rows and dtype of a first one, which must not look scaled to 0–1."""
@@ -48,7 +54,7 @@ class BatchMaker:
         Args:
             raw: images uint8 or float (n, H, W, 3), RGB 0–255; labels (n,), or a dict of such by label; sample weights
                 (n,), or a dict of such by label, or none. Gender is 0, 1, or 255 or below 0 where unknown; age is in
-                years, NaN where unknown.
+                years, NaN where unknown; attributes are (n, A) of -1 = no, 1 = yes, 0 = unknown.
             number: of the batch from 1, for errors.
 
         Raises:
@@ -64,9 +70,9 @@ class BatchMaker:
             weights[label] = weights[label] * _weights_by_class(labels[label], by_class)
         if missing:
             images = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
-            labels = {n: np.pad(v, (0, missing), constant_values=label_kind(n).unknown) for n, v in labels.items()}
+            labels = {n: _filled_up(v, missing, label_kind(n).unknown) for n, v in labels.items()}
             weights = {n: np.pad(v, (0, missing)) for n, v in weights.items()}
-        return make_batch(images, labels, weights)
+        return make_batch(images, labels, self.heads, weights)
 
     def _parts(self, raw: Any, place: str) -> tuple[NDArray[Any], dict[str, NDArray[Any]], dict[str, Floats]]:
         if not isinstance(raw, Sequence) or isinstance(raw, str) or len(raw) not in (2, 3):
@@ -74,7 +80,7 @@ class BatchMaker:
             raise FacetError(f"{place}: found {found}, expected (images, labels) or (images, labels, sample_weight)")
         images = checked_images(raw[0], self.image_size, place)
         values = by_label(raw[1], self.labels, place)
-        labels = {name: stored(name, values[name], len(images), place) for name in self.labels}
+        labels = {head.label: stored(head, values[head.label], len(images), place) for head in self.heads}
         return images, labels, sample_weights(raw[2] if len(raw) == 3 else None, self.labels, len(images), place)
 
 
@@ -95,8 +101,8 @@ def class_weights_for(setting: str, labels: tuple[str, ...], name: str) -> dict[
         raise FacetError(f"class weights balanced: {name} has no counts of its classes, expected such as 0:1,1:1.582")
     given = parse_class_weights(setting)
     for label in labels:
-        if label == "age":
-            raise FacetError(f"class weights {setting!r}: label age has no classes, expected none")
+        if label in ("age", "attributes"):
+            raise FacetError(f"class weights {setting!r}: label {label} has no classes, expected none")
         if label == "gender" and sorted(given) != list(range(len(GENDER_NAMES))):
             raise FacetError(f"class weights {setting!r}: expected one weight for each of the classes 0 and 1")
     return dict.fromkeys(labels, given)
@@ -129,35 +135,60 @@ def by_label(values: Any, labels: tuple[str, ...], place: str) -> Mapping[str, A
     return values
 
 
-def stored(label: str, values: Any, rows: int, place: str) -> NDArray[Any]:
-    """Gives a label (rows,) as an HDF5 file stores it; raises FacetError for values that mean nothing."""
-    array = _column(np.asarray(values))
-    if array.shape != (rows,) or array.dtype.kind not in "buif":
+def stored(head: Head, values: Any, rows: int, place: str) -> NDArray[Any]:
+    """Gives a label (rows,), or attributes (rows, A), as an HDF5 file stores it.
+
+    Raises:
+        FacetError: another shape, or values that mean nothing.
+    """
+    label, array = head.label, np.asarray(values)
+    array = array if label == "attributes" else _column(array)
+    shape = (rows, head.columns) if label == "attributes" else (rows,)
+    if array.shape != shape or array.dtype.kind not in "buif":
         found = f"found {label} of shape {array.shape} and {array.dtype}"
-        raise FacetError(f"{place}: {found}, expected one number for each of {rows} images")
+        wanted = "one number" if len(shape) == 1 else f"{shape[1]} numbers"
+        raise FacetError(f"{place}: {found}, expected {wanted} for each of {rows} images")
     kind, numbers = label_kind(label), array.astype(np.float64)
-    unknown = np.isnan(numbers) | ((numbers < 0) | (numbers == kind.unknown) if label != "age" else False)
-    if label == "age":
-        fits, meaning = (numbers >= 0) & np.isfinite(numbers), "years, or NaN where unknown"
-    elif label == "gender":
-        fits, meaning = np.isin(numbers, (MALE, FEMALE)), f"0 = male, 1 = female, {UNKNOWN_GENDER} = unknown"
-    else:
-        fits, meaning = numbers == np.floor(numbers), "class numbers"
+    signed = label in ("age", "attributes")
+    unknown = np.isnan(numbers) | (numbers == kind.unknown) | ((numbers < 0) if not signed else False)
+    fits, meaning = _meant(head, numbers)
     if not (fits | unknown).all():
         raise FacetError(f"{place}: found {label} {numbers[~(fits | unknown)][0]:g}, expected {meaning}")
     return np.where(unknown, kind.unknown, numbers).astype(kind.dtype)
 
 
+def _meant(head: Head, numbers: NDArray[np.float64]) -> tuple[NDArray[np.bool_], str]:
+    """Says which numbers mean something for a label, and what they should be."""
+    if head.label == "age":
+        return (numbers >= 0) & np.isfinite(numbers), "years, or NaN where unknown"
+    if head.label == "attributes":
+        return np.isin(numbers, (-1, 1)), "-1 = no, 1 = yes, 0 = unknown"
+    if head.label == "gender":
+        return np.isin(numbers, (MALE, FEMALE)), f"0 = male, 1 = female, {UNKNOWN_GENDER} = unknown"
+    classes = len(head.output.class_names)
+    return (numbers == np.floor(numbers)) & (numbers < classes), f"class numbers below {classes}"
+
+
 def sample_weights(values: Any, labels: tuple[str, ...], rows: int, place: str) -> dict[str, Floats]:
-    """Gives float32 (rows,) by label for one array, a dict by label, or None for ones; raises FacetError for others."""
+    """Gives float32 (rows,), or (rows, A) of attributes, by label: of one array, a dict by label, or None for ones.
+
+    Raises:
+        FacetError: other shapes, or weights that are none.
+    """
     if values is None:
         values = np.ones(rows, np.float32)
     given = values if isinstance(values, Mapping) else dict.fromkeys(labels, values)
     weights = {name: _column(np.asarray(given.get(name, np.nan), np.float32)) for name in labels}
-    for array in weights.values():
-        if array.shape != (rows,) or not (np.isfinite(array) & (array >= 0)).all():
+    for name, array in weights.items():
+        fits = array.shape == (rows,) or (name == "attributes" and array.ndim == 2 and len(array) == rows)
+        if not fits or not (np.isfinite(array) & (array >= 0)).all():
             raise FacetError(f"{place}: expected a finite sample weight of at least 0 for each of {rows} images")
     return weights
+
+
+def _filled_up(values: NDArray[Any], missing: int, unknown: float) -> NDArray[Any]:
+    more = np.full((missing, *values.shape[1:]), unknown, values.dtype)
+    return np.concatenate([values, more])
 
 
 def _column(values: NDArray[Any]) -> NDArray[Any]:

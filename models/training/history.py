@@ -10,11 +10,12 @@ from models.training.state import Row
 
 _FIRST = ("phase", "epoch", "step", "learning_rate")
 _LAST = ("seconds", "images_per_second")
+_ELSEWHERE = ("confusion",)  # has a file of its own
 
 
 def columns(rows: list[Row]) -> list[str]:
     """Gives the columns of `epochs.csv`: place, training, validation, time."""
-    names = [name for row in rows for name in row if name not in (*_FIRST, *_LAST)]
+    names = [name for row in rows for name in row if name not in (*_FIRST, *_LAST, *_ELSEWHERE)]
     order = sorted(dict.fromkeys(names), key=column_place)
     return [*_FIRST, *order, *_LAST]
 
@@ -28,7 +29,7 @@ def column_place(column: str) -> tuple[bool, bool, bool]:
 def write_epochs(path: Path, rows: list[Row]) -> None:
     """Writes `epochs.csv`, one row an epoch; figures that an epoch does not have (training at epoch 0) are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns(rows), restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns(rows), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _plain(name, value) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models.description import ModelDescription
-from models.heads import larger_is_better
+from models.heads.choosing import larger_is_better
 from models.training.checkpoints import checkpoint_name, save_checkpoint
+from models.training.confusion import write_confusions
 from models.training.history import draw_curves, write_epochs
 from models.training.runs import Run
 from models.training.state import Best, TrainingState
@@ -80,10 +81,12 @@ class CheckpointKeeper:
         self._prune(state, latest)
 
     def show(self, state: TrainingState, *, curves: bool = True) -> None:
-        """Writes `epochs.csv`, and `curves.png` where asked."""
+        """Writes `epochs.csv` and `confusion.csv`, and `curves.png` where asked."""
         if not (state.rows and self.writes):
             return
         write_epochs(self.run.folder / "epochs.csv", state.rows)
+        class_names = {output.label: output.class_names for output in self.description.outputs}
+        write_confusions(self.run.folder / "confusion.csv", state.rows, class_names)
         if curves:
             draw_curves(self.run.folder / "curves.png", state.rows)
             self._drawn_at = time.monotonic()

@@ -8,7 +8,7 @@ from hdf5_helper.wording import own_names
 from models.training.state import Row
 
 #: Columns of a row that are no loss or metric.
-_NOT_FIGURES = ("phase", "epoch", "step", "learning_rate", "seconds", "images_per_second")
+_NOT_FIGURES = ("phase", "epoch", "step", "learning_rate", "seconds", "images_per_second", "confusion")
 
 
 class Observer:

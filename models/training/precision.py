@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from models.heads import Head
+from models.heads.head import Head
 from models.training.chance import layers_of
 
 
@@ -20,7 +20,7 @@ def computing_in(precision: str, model: Any, heads: tuple[Head, ...]) -> Iterato
         model: keras.Model.
         heads: whose scores layers stay as they are.
     """
-    exact = {"preprocess", *(head.scores_layer for head in heads), *(head.label for head in heads)}
+    exact = {"preprocess", *(name for head in heads for name in head.exact_layers)}
     layers = [layer for layer in layers_of(model) if layer.name not in exact and precision != "float32"]
     before = [layer.dtype_policy for layer in layers]
     for layer in layers:

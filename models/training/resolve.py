@@ -1,4 +1,4 @@
-"""From options, --set, sidecar, file and built-in values to the settings of one run: who wins, and who is asked."""
+"""From options, --set, recipe, sidecar, file and built-in values to the settings of a run: who wins, who is asked."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,16 +6,18 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.reading.reader import HDF5Reader
-from models.backbones import BACKBONES, backbone_named
-from models.heads import heads_for, main_metric
+from models.backbones.registry import BACKBONES, backbone_named
+from models.heads.choosing import heads_for, main_metric, metric_choices
+from models.heads.head import Head
 from models.training.phase import FINE_TUNING
+from models.training.recipe_files import Recipe
 from models.training.setting_names import for_both_phases
 from models.training.settings import Settings, flat, make_settings, setting_names, typed
 from models.training.starting import Start
 from models.weights import WeightsFile, check_architecture, read_weights_file
 
-#: Image size where neither an option nor the file says one (seed sizes of AFAD models).
-_BUILT_IN_SIZE = (150, 150)
+#: Settings by label: who sets one for a label leaves those of the others.
+_BY_LABEL = ("heads", "loss_weights")
 
 #: What a run does not take from the one that it starts from.
 _OWN = ("data", "images_digest", "index_digest", "start", "start_digest")
@@ -29,41 +31,87 @@ class Resolved:
     origins: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(given: dict[str, Any], sets: dict[str, Any], reader: HDF5Reader, start: Start | None = None) -> Resolved:
+def resolve(
+    given: dict[str, Any],
+    sets: dict[str, Any],
+    reader: HDF5Reader,
+    start: Start | None = None,
+    recipe: Recipe | None = None,
+) -> Resolved:
     """Settles every choice of a training.
 
-    Precedence: option given > --set > run that it starts from > sidecar of the weights file > the HDF5 file's
-    attributes > built-in. The name of one phase's setting beats the name for both.
+    Precedence: option given > --set > recipe > run that it starts from > sidecar of the weights file > the HDF5 file's
+    attributes > built-in. Of options and --set, the name of one phase's setting beats the name for both.
 
     Args:
         given: options of the command line that the user gave, by setting name.
         sets: `--set key=value` pairs, as YAML values.
         reader: the data file.
-        start: checkpoint of another run to start from.
+        start: checkpoint of another run to start from; it has weights, so those of a recipe do not count.
+        recipe: settings that belong together.
 
     Raises:
         FacetError: an unknown name, an impossible value, or a choice that is asked for (backbone, weights, label).
     """
-    sets = _typed_sets(sets)
+    sets = typed_sets(sets)
     options = {name: value for name, value in for_both_phases(given).items() if name in given or name not in sets}
-    chosen = for_both_phases(sets) | options
+    recipe = recipe or Recipe("")
+    advised = from_recipe(recipe, for_both_phases(sets) | options, starts=start is not None)
+    chosen = advised | for_both_phases(sets) | options
     weights = None if start else _weights_file(chosen)
     layers = [
         ("the HDF5 file", _from_file(reader, asked_for_label=not start and "label" not in chosen)),
         ("the weights file's sidecar", _from_sidecar(weights)),
         *([(f"run {start.run.name}", _from_start(start, chosen))] if start else []),
+        (recipe.origin, advised),
         ("--set", for_both_phases(sets)),
         ("option", options),
     ]
-    values: dict[str, Any] = {"image_size": _BUILT_IN_SIZE, "precision": "auto"}
-    values |= {name: value for _origin, layer in layers for name, value in layer.items()}
+    values = laid_over(*(layer for _origin, layer in layers))
     origins = {name: origin for origin, layer in layers for name in layer}
     if start is None:
-        _ask(values)
+        _ask(values, recipe)
     values |= {"weights": start.settings.weights} if start else _settled_weights(weights, values)
-    _check_labels(reader, values["label"])
-    values["best_metric"] = _best_metric(values.get("best_metric"), tuple(values["label"]))
-    return Resolved(make_settings(values), origins)
+    try:
+        return Resolved(_made(values, reader), origins)
+    except FacetError as error:
+        raise (FacetError(f"{error} (with recipe {recipe.name})") if recipe.name else error) from None
+
+
+def from_recipe(recipe: Recipe, chosen: dict[str, Any], *, starts: bool) -> dict[str, Any]:
+    """Gives what a recipe sets, by flat name.
+
+    Args:
+        recipe: to follow.
+        chosen: what the user has set in other ways, by flat name.
+        starts: from a checkpoint, which has weights of its own.
+    """
+    advised = for_both_phases(recipe.values_under(chosen))
+    return {name: value for name, value in advised.items() if not (starts and name == "weights")}
+
+
+def laid_over(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Gives values by name, those of later layers over those of earlier ones; settings by label are laid by label."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        by_label = {name: {**values.get(name, {}), **layer[name]} for name in _BY_LABEL if name in layer}
+        values |= layer | by_label
+    return values
+
+
+def _made(values: dict[str, Any], reader: HDF5Reader) -> Settings:
+    """Makes the settings, with what follows from the others and with what the file knows."""
+    size = backbone_named(values["backbone"]).size
+    built_in = {"image_size": (size, size), "precision": "auto"}
+    values = built_in | values
+    label = tuple(values["label"])
+    _check_labels(reader, label)
+    names = {label: reader.class_names(label) for label in label}
+    heads = heads_for(label, names, values.get("heads"), values.get("loss_weights"))
+    settings = make_settings(values | {"best_metric": _best_metric(values.get("best_metric"), heads)})
+    if settings.fold >= 0:
+        reader.check_folds(settings.fold)
+    return settings
 
 
 def settled_precision(asked: str, devices_have_bfloat16: bool) -> str:
@@ -78,7 +126,8 @@ def settled_precision(asked: str, devices_have_bfloat16: bool) -> str:
     return "mixed_bfloat16" if devices_have_bfloat16 else "float32"
 
 
-def _typed_sets(sets: dict[str, Any]) -> dict[str, Any]:
+def typed_sets(sets: dict[str, Any]) -> dict[str, Any]:
+    """Gives `--set` pairs in the settings' own types; raises FacetError for an unknown name or another type."""
     for name in sets:
         if name not in setting_names():
             raise FacetError(f"--set {name}: {did_you_mean(name, setting_names())}")
@@ -90,8 +139,9 @@ def _from_start(start: Start, chosen: dict[str, Any]) -> dict[str, Any]:
 
     A checkpoint of fine-tuning has its warm-up behind it.
     """
-    start.check_shape(chosen)
-    values = {name: value for name, value in flat(start.settings).items() if name not in _OWN}
+    before = flat(start.settings)
+    start.check_shape(chosen | {"heads": {**before["heads"], **chosen.get("heads", {})}})
+    values = {name: value for name, value in before.items() if name not in _OWN}
     if start.phase == FINE_TUNING:
         values["warm_up_epochs"] = 0
     return values | {"start": start.text, "start_digest": start.digest}
@@ -151,32 +201,38 @@ def _only_label(reader: HDF5Reader) -> str:
     return str(names[0])
 
 
-def _ask(values: dict[str, Any]) -> None:
+def _ask(values: dict[str, Any], recipe: Recipe) -> None:
+    """Asks for what nobody has said: nothing ever trains from random or downloaded weights by accident."""
+    none = f"none given, and recipe {recipe.name} leaves it to you" if recipe.name else "none given"
     if "backbone" not in values:
-        raise FacetError(f"--backbone: none given, expected one of {', '.join(sorted(BACKBONES))}")
-    backbone_named(str(values["backbone"]))
+        run = ", or --from RUN" if recipe.name else ""
+        raise FacetError(f"--backbone: {none}, expected one of {', '.join(sorted(BACKBONES))}{run}")
+    backbone = backbone_named(str(values["backbone"]))
     if "weights" not in values:
-        raise FacetError("--weights: none given, expected imagenet, none (train from nothing) or a Keras weights file")
+        nothing = "none (train from nothing) or a Keras weights file"
+        known = f"{nothing}, as of {backbone.weights_at}" if backbone.weights_at else f"imagenet, {nothing}"
+        raise FacetError(f"--weights: {none}, expected {known}")
 
 
-def typed_changes(asked: dict[str, Any], label: tuple[str, ...]) -> dict[str, Any]:
+def typed_changes(asked: dict[str, Any], before: Settings, reader: HDF5Reader) -> dict[str, Any]:
     """Gives what a resume asks for anew, in the settings' own types.
 
     Args:
         asked: options and `--set` pairs, by setting name.
-        label: the run's labels.
+        before: the run's settings.
+        reader: its data.
     """
-    changes = for_both_phases(_typed_sets(asked))
+    changes = for_both_phases(typed_sets(asked))
     if "weights" in changes:
         changes |= _weights_told(_weights_file(changes), changes["weights"])
     if "best_metric" in changes:
-        changes["best_metric"] = _best_metric(changes["best_metric"], label)
+        names = {label: reader.class_names(label) for label in before.label}
+        changes["best_metric"] = _best_metric(changes["best_metric"], heads_for(before.label, names, before.heads))
     return changes
 
 
-def _best_metric(asked: str | None, label: tuple[str, ...]) -> str:
-    heads = heads_for(label)
-    choices = ["val_loss", *(f"val_{head.metric_name}" for head in heads)]
+def _best_metric(asked: str | None, heads: tuple[Head, ...]) -> str:
+    choices = metric_choices(heads)
     metric = asked or main_metric(heads)
     metric = metric if metric.startswith("val_") else f"val_{metric}"
     if metric not in choices:

@@ -24,6 +24,10 @@ def history_folder() -> Path:
     return Path(os.environ.get("FACET_HISTORY", "history"))
 
 
+#: What a training leaves in its run's folder; exports are the user's.
+_OWN = ("config.yaml", "epochs.csv", "confusion.csv", "curves.png", "evaluation", "checkpoints", "tensorboard")
+
+
 class Run:
     """The folder of one training.
 
@@ -69,7 +73,7 @@ class Run:
 
     def clear(self) -> None:
         """Takes away what an earlier training of this name left, but for exports."""
-        for name in ("config.yaml", "epochs.csv", "curves.png", "evaluation", "checkpoints", "tensorboard"):
+        for name in _OWN:
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)

@@ -35,7 +35,21 @@ SHARED = (
 PROVENANCE = ("data", "images_digest", "index_digest", "weights_digest", "start", "start_digest")
 
 #: What shapes the model, and with it every checkpoint: a run that starts from one keeps them.
-SHAPING = ("label", "backbone", "backbone_arguments", "weights", "image_size", "fit", "pooling", "units", "dropout")
+SHAPING = (
+    "label",
+    "heads",
+    "backbone",
+    "backbone_arguments",
+    "weights",
+    "image_size",
+    "fit",
+    "crop",
+    "pooling",
+    "normalization",
+    "units",
+    "dropout",
+    "hidden_dropout",
+)
 
 #: Phase and its field by flat name.
 PHASE_FIELDS = {

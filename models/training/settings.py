@@ -2,13 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.images.fit import FITS, parse_size
+from models.augmentation.recipe import parse_augmentation
 from models.network import HeadShape
 from models.training.class_weights import parse_class_weights
 from models.training.phase import FINE_TUNING, WARM_UP, Phase
@@ -16,7 +14,6 @@ from models.training.setting_names import NEUTRAL, PHASE_FIELDS, PROVENANCE, SHA
 from models.training.typed_values import as_kind, kind_name
 from models.training.value_checks import check_choice, check_number
 
-AUGMENTS = ("none", "mirror")
 BATCH_NORMALIZATIONS = ("frozen", "synchronized")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
@@ -42,13 +39,18 @@ class Settings:
         batch_size: global batch, also of validation.
         gradient_accumulation: parts that a global batch is done in, one after the other, with one update: less memory,
             the same result up to rounding, but for dropout's masks.
-        pooling, units, dropout: see `models.network.HeadShape`.
+        crop: (height, width) of the window in the middle of an image that the backbone sees; (0, 0) for all of it.
+        heads: by label the form of its head where it is not the label's first, see `models.heads.choosing.FORMS`.
+        loss_weights: factor of each label's loss in the sum of several, by label; see `models.heads.choosing`.
+        pooling, normalization, units, dropout, hidden_dropout: see `models.network.HeadShape`.
         batch_normalization: `frozen`, or `synchronized` to train it over all replicas in fine-tuning.
         precision: `float32` or `mixed_bfloat16`; `auto` until the devices are known, see `settled_precision`.
         warm_up, fine_tuning: the two phases.
         fine_tuning_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
         class_weights: `none`, `balanced` or such as `0:1,1:1.582`.
-        augment: `none` or `mirror`.
+        augment: `none`, `mirror` or any other text of `models.augmentation.recipe`.
+        fold: of a file with folds: K makes fold K the test split, K - 1 the validation split and the rest the train
+            split; -1 takes the splits of the file.
         best_metric: column of epochs.csv that chooses the best epoch.
         seed: of weights, order, augmentation and dropout.
         deterministic: same seed, same bits on the CPU; on GPUs it is asked for only where the user sets it.
@@ -69,11 +71,17 @@ class Settings:
     start_digest: str = ""
     backbone_arguments: dict[str, Any] = field(default_factory=dict)
     fit: str = "stretch"
+    fold: int = -1
+    crop: tuple[int, int] = (0, 0)
+    heads: dict[str, str] = field(default_factory=dict)
+    loss_weights: dict[str, float] = field(default_factory=dict)
     batch_size: int = 64
     gradient_accumulation: int = 1
     pooling: str = "average"
+    normalization: str = "none"
     units: tuple[int, ...] = (256,)
     dropout: float = 0.2
+    hidden_dropout: float = 0.0
     batch_normalization: str = "frozen"
     precision: str = "float32"
     warm_up: Phase = _WARM_UP
@@ -90,10 +98,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses impossible values, naming each; the phases have refused theirs."""
-        HeadShape(self.pooling, self.units, self.dropout)
+        self._check_images()
+        _ = self.head_shape
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)
-        check_number("image_size", min(self.image_size), above=0)
         for name in ("batch_size", "gradient_accumulation"):
             check_number(name, getattr(self, name), above=0)
         for name in (name for name in NEUTRAL if name.startswith("checkpoint")):
@@ -112,10 +120,24 @@ class Settings:
         if self.keep != "all" and not (self.keep.isdecimal() and int(self.keep) >= 1):
             raise FacetError(f"keep {self.keep!r}: expected a number of at least 1, or all")
 
+    def _check_images(self) -> None:
+        check_number("image_size", min(self.image_size), above=0)
+        check_number("fold", self.fold, least=-1)
+        if parse_augmentation(self.augment).crop and self.crop == (0, 0):
+            raise FacetError(f"augment {self.augment!r}: moves the window of a crop, expected crop, such as crop=224")
+        fits = all(0 < inner <= outer for inner, outer in zip(self.crop, self.image_size, strict=True))
+        if self.crop != (0, 0) and not fits:
+            raise FacetError(f"crop {self.crop}: expected a window inside the image size {self.image_size}")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(height, width) of what the backbone sees."""
+        return self.image_size if self.crop == (0, 0) else self.crop
+
     @property
     def head_shape(self) -> HeadShape:
         """The new layers."""
-        return HeadShape(self.pooling, self.units, self.dropout)
+        return HeadShape(self.pooling, self.units, self.dropout, self.hidden_dropout, self.normalization)
 
     @property
     def intervals(self) -> dict[str, Any]:
@@ -138,7 +160,6 @@ class Settings:
 
 
 _CHOICES = {
-    "augment": AUGMENTS,
     "fit": FITS,
     "fine_tuning_from": ("best", "last"),
     "batch_normalization": BATCH_NORMALIZATIONS,
@@ -195,39 +216,11 @@ def _phase(built_in: Phase, values: dict[str, Any]) -> Phase:
 def typed(name: str, value: Any) -> Any:
     """Brings a YAML value, or an option's text, to its setting's type, or refuses it."""
     kind = _KINDS[name]
-    if name == "image_size" and isinstance(value, str | int) and not isinstance(value, bool):
-        return parse_size(str(value))
+    if name in ("image_size", "crop") and isinstance(value, str | int) and not isinstance(value, bool):
+        return parse_size(str(value), "image size" if name == "image_size" else name)
     if name == "label" and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     try:
         return as_kind(kind, value)
     except (TypeError, ValueError):
         raise FacetError(f"setting {name}: expected {kind_name(kind)}, found {value!r}") from None
-
-
-def to_yaml(settings: Settings, origins: dict[str, str]) -> str:
-    """Gives `config.yaml`: one setting a line, with a comment that says where its value came from."""
-    lines = ["# The resolved configuration of this run; each value with where it came from."]
-    for name, value in flat(settings).items():
-        plain = list(value) if isinstance(value, tuple) else value
-        flow = None if isinstance(plain, list | dict) else False
-        text = yaml.safe_dump({name: plain}, default_flow_style=flow, width=10_000).strip()
-        lines.append(f"{text}  # {origins.get(name, 'built-in')}")
-    return "\n".join(lines) + "\n"
-
-
-def load_settings(path: Path) -> Settings:
-    """Reads a `config.yaml`."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise FacetError(f"{path}: not a configuration that Facet wrote ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise FacetError(f"{path}: expected settings by name, found {type(values).__name__}")
-    return make_settings(values)
-
-
-def load_origins(path: Path) -> dict[str, str]:
-    """Reads back, by setting name, what the comments of a `config.yaml` say of where each value came from."""
-    lines = (line.rpartition("  # ") for line in path.read_text(encoding="utf-8").splitlines())
-    return {setting.partition(":")[0]: origin for setting, mark, origin in lines if mark}

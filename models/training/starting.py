@@ -10,7 +10,8 @@ from hdf5_helper.errors import FacetError
 from models.training.checkpoints import STATE_MEMBER, check_whole
 from models.training.runs import Run
 from models.training.setting_names import SHAPING
-from models.training.settings import Settings, flat, load_settings
+from models.training.settings import Settings, flat
+from models.training.settings_file import load_settings
 from models.weights import WeightsFile
 
 

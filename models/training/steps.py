@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from models.heads import Head
+from models.heads.head import Head
 from models.network import scores_model
 from models.training.chance import seed_generators, seeded_by_step, step_seeds, use_seeds
+from models.training.confusion import confusion_names, confusion_pairs
 from models.training.distribution.replicas import Replicas
 from models.training.feeding import Batch
 from models.training.precision import computing_in
@@ -58,7 +59,7 @@ def training_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, updat
         use_seeds(inputs["seeds"])
         with tf.GradientTape() as tape:
             outputs = scores(tf.cast(inputs["images"], tf.float32), training=True)
-            sums = _sums(heads, outputs, inputs, update.smoothing)
+            sums = tf.stack(_pairs(heads, outputs, inputs, update.smoothing))
             loss = _loss(heads, sums, inputs["totals"])
         return tape.gradient(loss, variables), sums
 
@@ -81,20 +82,24 @@ def training_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, updat
             seeds = step_seeds(len(generators), update.seed, update.phase, number, first + part)
             return _arrays(batch, flags, replicas, part) | {"seeds": seeds}
 
-        return _unpacked(heads, replicas.first_of(step(replicas.spread(inputs))))
+        return _unpacked(pair_names(heads), replicas.first_of(step(replicas.spread(inputs))))
 
     return run
 
 
 def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas) -> EvaluationStep:
-    """Gives a function that measures one batch in inference mode and in float32, without class weights."""
+    """Gives a function that measures one batch in inference mode and in float32, without class weights.
+
+    Its sums are those of a training step and, of labels with classes, the shares of their confusion matrix.
+    """
     import tensorflow as tf
 
     scores = scores_model(model, heads)
 
     def replica(inputs: Any) -> Any:
         outputs = scores(tf.cast(inputs["images"], tf.float32), training=False)
-        return _reduced(_sums(heads, outputs, inputs, 0.0), inputs["flags"])
+        pairs = _pairs(heads, outputs, inputs, 0.0) + confusion_pairs(heads, outputs, inputs)
+        return _reduced(tf.stack(pairs), inputs["flags"])
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(inputs: Any) -> Any:
@@ -102,9 +107,14 @@ def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas) -> 
 
     def run(batch: Batch, flags: Flags) -> tuple[Sums, Flags]:
         inputs = replicas.spread(lambda part: _arrays(batch, flags, replicas, part))
-        return _unpacked(heads, replicas.first_of(step(inputs)))
+        return _unpacked(pair_names(heads) + confusion_names(heads), replicas.first_of(step(inputs)))
 
     return run
+
+
+def pair_names(heads: tuple[Head, ...]) -> list[str]:
+    """Names the (sum, weight) pairs of a step: each head's loss, then its metrics."""
+    return [name for head in heads for name in (head.loss_name, *head.metric_names)]
 
 
 def figures(heads: tuple[Head, ...], sums: Sums) -> dict[str, float]:
@@ -114,7 +124,8 @@ def figures(heads: tuple[Head, ...], sums: Sums) -> dict[str, float]:
         `loss` (of several labels the weighted sum of their mean losses), for several labels also each `LABEL_loss`, and
         each label's metric; NaN for a label that was never known, which adds nothing to `loss`.
     """
-    means = {name: value / weight if weight else math.nan for name, (value, weight) in sums.items()}
+    pairs = {name: sums[name] for name in pair_names(heads) if name in sums}
+    means = {name: value / weight if weight else math.nan for name, (value, weight) in pairs.items()}
     loss = sum(head.loss_weight * means[head.loss_name] for head in heads if sums[head.loss_name][1])
     if len(heads) == 1:
         del means[heads[0].loss_name]
@@ -130,26 +141,30 @@ def _arrays(batch: Batch, flags: Flags, replicas: Replicas, part: int) -> dict[s
     return {"images": replicas.share(batch.images, part), **shares, "totals": totals, "flags": mine}
 
 
-def _sums(heads: tuple[Head, ...], outputs: Any, inputs: Any, smoothing: float) -> Any:
-    """Gives a tensor (heads, 2, 2) of one replica's batch: of each head [sum, weight] of its loss and of its metric."""
+def _pairs(heads: tuple[Head, ...], outputs: Any, inputs: Any, smoothing: float) -> list[Any]:
+    """Gives a tensor [sum, weight] of one replica's batch for each of `pair_names`."""
     import tensorflow as tf
 
-    sums = []
+    pairs = []
     for head in heads:
         scores, target = tf.cast(outputs[head.label], tf.float32), inputs["targets"][head.label]
         counted = inputs["counted"][head.label]
+        count = tf.reduce_sum(counted)
         loss = tf.reduce_sum(head.losses(scores, target, smoothing) * inputs["weights"][head.label])
-        metric, count = tf.reduce_sum(head.metrics(scores, target) * counted), tf.reduce_sum(counted)
-        sums.append([[loss, count], [metric, count]])
-    return tf.convert_to_tensor(sums)
+        metrics = [tf.reduce_sum(metric * counted) for metric in head.metrics(scores, target)]
+        pairs += [tf.stack([value, count]) for value in (loss, *metrics)]
+    return pairs
 
 
 def _loss(heads: tuple[Head, ...], sums: Any, totals: Any) -> Any:
     """Gives this replica's part of the loss to be minimised: as in `figures`, of one batch, as a tensor."""
     import tensorflow as tf
 
-    means = [tf.math.divide_no_nan(sums[place, 0, 0], totals[head.label]) for place, head in enumerate(heads)]
-    return sum(head.loss_weight * mean for head, mean in zip(heads, means, strict=True))
+    place, losses = {name: place for place, name in enumerate(pair_names(heads))}, []
+    for head in heads:
+        mean = tf.math.divide_no_nan(sums[place[head.loss_name], 0], totals[head.label])
+        losses.append(head.loss_weight * mean)
+    return sum(losses)
 
 
 def _by_parts(gradients: Callable[[Any], tuple[Any, Any]], inputs: Any, parts: int) -> tuple[Any, Any]:
@@ -188,7 +203,6 @@ def _reduced(sums: Any, flags: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, vector)
 
 
-def _unpacked(heads: tuple[Head, ...], vector: Any) -> tuple[Sums, Flags]:
-    pairs = vector[: 4 * len(heads)].astype(float).reshape(-1, 2).tolist()
-    names = [name for head in heads for name in (head.loss_name, head.metric_name)]
-    return dict(zip(names, pairs, strict=True)), Flags.of(vector[4 * len(heads) :])
+def _unpacked(names: list[str], vector: Any) -> tuple[Sums, Flags]:
+    pairs = vector[: 2 * len(names)].astype(float).reshape(-1, 2).tolist()
+    return dict(zip(names, pairs, strict=True)), Flags.of(vector[2 * len(names) :])

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say, Silent, no_words
-from models.heads import Head
+from models.heads.head import Head
+from models.training.confusion import confusions
 from models.training.distribution.replicas import Replicas
 from models.training.early_stopping import patience_over
 from models.training.feeding import Batch
@@ -194,7 +195,9 @@ class Trainer:
             self.progress.advance(1)
             if (asked := self._agreed(flags)).signal:
                 self._stop(model, asked, state)
-        return {f"val_{name}": value for name, value in figures(self.heads, sums).items()}
+        measured: Row = {f"val_{name}": value for name, value in figures(self.heads, sums).items()}
+        matrices = confusions(self.heads, sums)
+        return measured | ({"confusion": matrices} if matrices else {})
 
     def _tell(self, row: Row, phase: Phase) -> None:
         text = _text(figures_of(row))

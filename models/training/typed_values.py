@@ -10,6 +10,10 @@ def as_kind(kind: Any, value: Any) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else parts
         return tuple(as_kind(part, item) for part, item in zip(kinds, value, strict=True))
+    if origin is dict and isinstance(value, dict):
+        return {as_kind(parts[0], key): as_kind(parts[1], item) for key, item in value.items()}
+    if kind is Any:
+        return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and (is_number or isinstance(value, str)):
         return float(value)  # YAML 1.1 takes 1e-3 for text

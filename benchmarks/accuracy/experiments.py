@@ -1,0 +1,69 @@
+"""What is trained and measured: each experiment is one `facet train` with several seeds, some beside plain Keras."""
+
+from dataclasses import dataclass, field
+
+#: Pretrained weights by short name.
+WEIGHTS = {
+    "faces": "mobilenet_1.0_224_faces_notop.weights.h5",
+    "imagenet": "mobilenet_1.0_224_imagenet_notop.weights.h5",
+}
+
+SEEDS = (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What Facet and its peer both do.
+
+    Attributes:
+        image_size: side of the images in pixels.
+        warm_up, fine_tuning: epochs.
+        rates: learning rate of each phase, of Adam.
+        trainable_layers: of the backbone, in fine-tuning; a number, counted from the top.
+    """
+
+    image_size: int = 128
+    warm_up: int = 4
+    fine_tuning: int = 4
+    rates: tuple[float, float] = (1e-3, 1e-4)
+    trainable_layers: int = 4
+
+    def options(self) -> list[str]:
+        """Gives the options of `facet train`."""
+        return [
+            *("--image-size", str(self.image_size)),
+            *("--warm-up-epochs", str(self.warm_up), "--warm-up-learning-rate", str(self.rates[0])),
+            *("--fine-tuning-epochs", str(self.fine_tuning), "--fine-tuning-learning-rate", str(self.rates[1])),
+            *("--trainable-layers", str(self.trainable_layers)),
+        ]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of the table.
+
+    Attributes:
+        name: of it, and of its runs.
+        tree: folder of the images, below the data folder.
+        weights: short name of pretrained weights.
+        label: to learn.
+        schedule: of both contenders; None where `more` says all.
+        more: further options of `facet train`.
+        packing: options of `facet pack`.
+        peer: whether plain Keras is trained beside.
+        elsewhere: further trees that the runs are measured on, too.
+        folds: whether it is a cross-validation.
+        seeds: of the runs.
+    """
+
+    name: str
+    tree: str
+    weights: str
+    label: str
+    schedule: Schedule | None = None
+    more: tuple[str, ...] = ()
+    packing: tuple[str, ...] = ()
+    peer: bool = False
+    elsewhere: tuple[str, ...] = field(default=())
+    folds: bool = False
+    seeds: tuple[int, ...] = SEEDS

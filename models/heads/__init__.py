@@ -1,0 +1,1 @@
+"""How each label is learnt: one kind of head a module, chosen in `choosing`."""
