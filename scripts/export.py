@@ -1,8 +1,9 @@
 """`facet export`: writes a model as a file for other programs, with its sidecar."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,7 @@ from hdf5_helper.errors import FacetError
 from scripts.console import Console, shown
 
 if TYPE_CHECKING:
+    from models.description import ModelDescription
     from models.export import Exported
     from models.export.examples import Examples
     from models.export.options import ExportOptions
@@ -113,7 +115,7 @@ def _export(
     from models.model_file import load_model_file
 
     model, description = load_model_file(found.path)
-    wanted = options.image_size(description), description.fit
+    wanted = replace(description, image_size=options.image_size(description))
     examples = _examples(data, found.data, wanted, console)
     calibration = _calibration(data or found.data, wanted) if options.quantization == "int8" else None
     console.say(f"exporting {shown(found.path)}, compared on {examples.source if examples else 'made-up images'}")
@@ -124,30 +126,28 @@ def _export(
     )
 
 
-def _examples(
-    given: Path | None, runs: Path | None, wanted: tuple[tuple[int, int], str], console: Console
-) -> "Examples | None":
+def _examples(given: Path | None, runs: Path | None, wanted: "ModelDescription", console: Console) -> "Examples | None":
     """Gives real images from --data or the run's own file; None where there are none."""
     from models.export.examples import examples_from
 
     if given is not None:
-        return examples_from(given, *wanted)
+        return examples_from(given, wanted)
     if runs is None:
         return None
     try:
-        return examples_from(runs, *wanted)
+        return examples_from(runs, wanted)
     except (FacetError, OSError) as error:
         console.say(f"note: the run's own data cannot be read ({error}); --data FILE.h5 gives other images")
         return None
 
 
-def _calibration(data: Path | None, wanted: tuple[tuple[int, int], str]) -> "Examples":
+def _calibration(data: Path | None, wanted: "ModelDescription") -> "Examples":
     """Gives images of the train split; made-up ones would give int8 the wrong ranges."""
     from models.export.examples import examples_from
 
     if data is None:
         raise FacetError("--quantize int8: no images to find its ranges on, expected --data FILE.h5")
-    return examples_from(data, *wanted, _CALIBRATION, ("train", "validation", "test"))
+    return examples_from(data, wanted, _CALIBRATION, ("train", "validation", "test"))
 
 
 def _tell(exported: "Exported", console: Console) -> None:
@@ -156,7 +156,8 @@ def _tell(exported: "Exported", console: Console) -> None:
 
     signature, sidecar = exported.sidecar.signature, exported.sidecar
     graph_input = signature.input
-    console.say(f"input  {graph_input.name} {graph_input.dtype} {_shape(graph_input.shape)} {_colours(graph_input)}")
+    colours = graph_input.preprocessing.in_words()
+    console.say(f"input  {graph_input.name} {graph_input.dtype} {_shape(graph_input.shape)} {colours}")
     for output in signature.outputs:
         console.say(f"output {output.name} float32 {_shape((None, output.width))} {output.polarity}")
     for line in parity_table(exported.comparison.runtimes):
@@ -175,10 +176,3 @@ def _tell(exported: "Exported", console: Console) -> None:
 
 def _shape(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("N" if side is None else str(side) for side in shape) + ")"
-
-
-def _colours(graph_input: Any) -> str:
-    wanted = graph_input.preprocessing
-    if not any(wanted.mean) and wanted.scale == 1.0:
-        return f"{wanted.color} 0-255"
-    return f"{wanted.color}, (x - {list(wanted.mean)}) / {wanted.scale:g}"

@@ -9,8 +9,9 @@ import click
 
 from hdf5_helper.errors import FacetError
 from scripts.console import Console, shown
+from scripts.train_values import given, pairs
 
-_LABEL = "gender, age, or both with a comma"
+_LABEL = "gender, age, age_group, attributes, a class label of the file, or several with commas"
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -29,12 +30,18 @@ _RUN = _all(
         metavar="RUN[@best|last|NAME]",
         help="Start a new run from a checkpoint of another, with its settings but for those given.",
     ),
+    click.option("--recipe", metavar="NAME|FILE.yaml|help", help="Settings that belong together; help lists them."),
+    click.option("--fold", type=int, metavar="K", help="Test on this fold of the file, validate on the one before it."),
+    click.option("--folds", is_flag=True, help="Train a run on each fold, and give mean and standard deviation."),
 )
 _MODEL = _all(
     click.option("--label", metavar="NAMES", help=f"What to learn: {_LABEL}."),
-    click.option("--backbone", metavar="NAME", help="mobilenet, mobilenet_v2 or vgg19."),
+    click.option("--head", "heads", multiple=True, metavar="LABEL=FORM", help="Such as gender=softmax or age=bins."),
+    click.option("--loss-weights", metavar="age=1,gender=500", help="How much each of several labels counts."),
+    click.option("--backbone", metavar="NAME|help", help="help lists them with size and parameters."),
     click.option("--weights", metavar="FILE|imagenet|none", help="Pretrained weights of the backbone."),
-    click.option("--image-size", metavar="150|218x178", help="Height and width that the model sees."),
+    click.option("--image-size", metavar="150|218x178", help="Height and width of the images; else the backbone's."),
+    click.option("--crop", metavar="224|200x160", help="Window in their middle that the backbone sees; else all."),
 )
 _PHASES = _all(
     click.option("--batch-size", type=int, help="Examples a step.  [64]"),
@@ -51,7 +58,7 @@ _PHASES = _all(
     click.option("--early-stopping", type=int, metavar="PATIENCE", help="End a phase after so many epochs no better."),
     click.option("--trainable-layers", metavar="N|LAYER|all", help="Backbone layers that fine-tuning trains.  [4]"),
     click.option("--class-weights", metavar="none|balanced|0:1,1:1.582", help="How much each class counts.  [none]"),
-    click.option("--augment", metavar="none|mirror", help="[mirror]"),
+    click.option("--augment", metavar="none|mirror|RECIPE", help="Such as afad or mirror,rotation=10.  [mirror]"),
     click.option(
         "--best-metric", metavar="NAME", help="val_loss, val_gender_accuracy or val_age_mae: chooses the best epoch."
     ),
@@ -88,6 +95,7 @@ _MACHINE = _all(
 @_MACHINE
 @click.option("--overwrite", is_flag=True, help="Begin anew under an existing name.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="With --folds: print one JSON value and nothing else.")
 @click.option("--verbose", is_flag=True, help="Show TensorFlow's own log lines.")
 def command(
     *,
@@ -95,12 +103,15 @@ def command(
     run: str | None,
     resume: str | None,
     start_from: str | None,
+    recipe: str | None,
+    folds: bool,
     sets: tuple[str, ...],
     devices: str,
     worker_timeout: float,
     tensorboard: bool,
     overwrite: bool,
     dry_run: bool,
+    as_json: bool,
     verbose: bool,
     **options: Any,
 ) -> int:
@@ -112,44 +123,59 @@ def command(
     Example:
       facet train faces.h5 --run first --label gender --backbone mobilenet --weights none
       facet train --resume first
+      facet train afad.h5 --run gender --recipe afad-gender
+      facet train adience.h5 --run groups --recipe adience-age-group --weights imagenet --folds
       facet train --from first@fine_tuning-epoch-0042 --run again --fine-tuning-learning-rate 1e-4
     """
-    from models.interface.settling import RunOptions, TrainRequest, settle
-    from scripts.training import run_training
+    if "help" in (recipe, options["backbone"]):
+        click.echo(_table(recipe))
+        return 0
+    from models.interface.settling import RunOptions, TrainRequest
 
     if run is not None and resume is not None:
         raise FacetError("--run and --resume: both given, expected one of them")
+    if as_json and not folds:
+        raise FacetError("--json: goes with --folds, found no --folds")
     how = RunOptions(devices, tensorboard, worker_timeout)
-    settled = settle(TrainRequest(data, run, resume, _given(options), _pairs(sets), overwrite, start_from, how))
-    with Console() as console:
+    request = TrainRequest(data, run, resume, given(options), pairs(sets), overwrite, start_from, how, recipe)
+    with Console(as_json=as_json) as console:
+        return (_train_folds if folds else _train)(request, console, dry_run=dry_run, verbose=verbose)
+
+
+def _table(recipe: str | None) -> str:
+    """Gives the list that `help` asks for."""
+    if recipe == "help":
+        from models.training.recipe_files import recipe_table
+
+        return recipe_table()
+    from models.backbones.table import backbone_table
+
+    return backbone_table()
+
+
+def _train(request: Any, console: Console, *, dry_run: bool, verbose: bool) -> int:
+    from models.interface.settling import settle
+    from scripts.training import run_training
+
+    settled = settle(request)
+    console.say(_plan(settled))
+    _say_advised(settled, console)
+    if dry_run:
+        return 0
+    return run_training(settled, console, verbose=verbose)
+
+
+def _train_folds(request: Any, console: Console, *, dry_run: bool, verbose: bool) -> int:
+    from models.interface.folds import settle_folds
+    from scripts.training import run_folds
+
+    runs = settle_folds(request)
+    for settled in runs.runs:
         console.say(_plan(settled))
-        if dry_run:
-            return 0
-        return run_training(settled, console, verbose=verbose)
-
-
-def _pairs(values: tuple[str, ...]) -> dict[str, Any]:
-    """Reads `key=value` pairs, each value as YAML."""
-    import yaml
-
-    pairs: dict[str, Any] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise FacetError(f"--set {text!r}: expected key=value")
-        try:
-            pairs[name.replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise FacetError(f"--set {text!r}: the value is no YAML ({' '.join(str(error).split())})") from None
-    return pairs
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Gives the options that the user gave, by setting name and in the settings' own types."""
-    from models.training.settings import typed
-
-    given = {name: value for name, value in options.items() if value is not None}
-    return {name: typed(name, value) for name, value in given.items()}
+    _say_advised(runs.runs[0], console)
+    if dry_run:
+        return 0
+    return run_folds(runs, console, verbose=verbose)
 
 
 def _plan(settled: Any) -> str:
@@ -157,9 +183,26 @@ def _plan(settled: Any) -> str:
     what = "goes on with" if settled.resumed else "begins"
     height, width = settings.image_size
     weights = settings.weights if settings.weights in ("none", "imagenet") else shown(Path(settings.weights))
+    fold = f", fold {settings.fold}" if settings.fold >= 0 else ""
     start = f", starting from {settings.start}" if settings.start and not settled.resumed else ""
     return (
         f"{what} run {settled.run.name}: {' and '.join(settings.label)} on {shown(Path(settings.data))},"
         f" {settings.backbone} with weights {weights}, images {height}x{width}, batches of {settings.batch_size},"
-        f" {settings.warm_up.epochs} + {settings.fine_tuning.epochs} epochs{start}"
+        f" {settings.warm_up.epochs} + {settings.fine_tuning.epochs} epochs{fold}{start}"
     )
+
+
+def _say_advised(settled: Any, console: Console) -> None:
+    """Says what the recipe has set, where there is one."""
+    from models.training.settings import flat
+
+    values = flat(settled.settings)
+    by_recipe = {name: origin for name, origin in settled.origins.items() if origin.startswith("recipe ")}
+    if by_recipe:
+        told = ", ".join(f"{name} {_written(values[name])}" for name in values if name in by_recipe)
+        console.say(f"{next(iter(by_recipe.values()))} sets {told}")
+
+
+def _written(value: Any) -> str:
+    """Gives a value as `config.yaml` has it."""
+    return str(list(value) if isinstance(value, tuple) else value).replace("'", "")

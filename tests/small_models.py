@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from models.description import ModelDescription
-from models.heads import heads_for
+from models.heads.choosing import heads_for
 from models.model_file import save_model_file
 from models.network import HeadShape, build_network
 from models.preprocessing import Preprocessing
 from models.training.runs import Run
-from models.training.settings import Settings, to_yaml
+from models.training.settings import Settings
+from models.training.settings_file import to_yaml
 
 CAFFE = Preprocessing("BGR", (103.939, 116.779, 123.68), 1.0)
 SLIM = Preprocessing("RGB", (127.5, 127.5, 127.5), 127.5)
@@ -49,12 +50,12 @@ def application(name, size=64, **arguments):
     return build(input_shape=(size, size, 3), weights=None, include_top=False, name="backbone", **arguments)
 
 
-def model_on(base, labels, preprocessing=CAFFE, shape=None, seed=0):
+def model_on(base, labels, preprocessing=CAFFE, shape=None, seed=0, forms=None):
     """Gives (model, description) with random weights, its outputs spread over their range."""
-    heads = heads_for(labels)
+    heads = heads_for(labels, {"attributes": ("Smiling", "Hat", "Young")}, forms)
     model = build_network(base, preprocessing, heads, shape or HeadShape("flatten", (16,)), seed)
     _randomise(model, np.random.default_rng(seed))
-    _spread(model, labels)
+    _spread(model, heads)
     description = ModelDescription(
         outputs=tuple(head.output for head in heads),
         image_size=tuple(base.input_shape[1:3]),
@@ -104,7 +105,7 @@ def values_of(model, description, pictures):
 def _randomise(model, rng):
     """Draws He-normal kernels, then lets BatchNormalization measure what really passes through."""
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
+        if isinstance(layer, keras.layers.Dense) and layer.use_bias:
             layer.bias.assign(rng.uniform(0.1, 0.2, layer.bias.shape))  # TensorFlow leaves out the adding of zeros
     base = model.get_layer("backbone")
     normalizations = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -126,12 +127,12 @@ def _drawn(layer, shape, rng):
     return rng.normal(0, np.sqrt(2 / np.prod(inputs)), shape)
 
 
-def _spread(model, labels):
-    """Brings each head's values to a fixed mean and spread over `images`: logits 0 ± 1, ages 35 ± 1.5."""
+def _spread(model, heads):
+    """Brings each head's scores to a fixed mean and spread over `images`: logits 0 ± 1, ages 35 ± 1.5."""
     size = model.input_shape[1]
-    for label in labels:
-        layer = model.get_layer("gender_logits" if label == "gender" else label)
-        wanted_mean, wanted_spread = (0.0, 1.0) if label == "gender" else (35.0, 1.5)
+    for head in heads:
+        layer = model.get_layer(head.scores_layer)
+        wanted_mean, wanted_spread = (35.0, 1.5) if head.scores_layer == "age" else (0.0, 1.0)
         values = keras.Model(model.input, layer.output).predict(images(32, size, 9).astype(np.float32), verbose=0)
         kernel, bias = layer.get_weights()
         factor = wanted_spread / values.std()

@@ -6,6 +6,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import no_words
+from models.heads.choosing import heads_for
 from models.training.class_weights import example_weights
 
 GENDER = np.array([0, 0, 0, 1, 255, 1, 1, 1], np.uint8)
@@ -13,7 +14,8 @@ TRAIN = np.arange(5)
 
 
 def weights(setting, label="gender", values=GENDER, rows=TRAIN, say=no_words):
-    return example_weights(setting, label, values, rows, say)
+    (head,) = heads_for((label,), {"attributes": ("Smiling", "Hat")})
+    return example_weights(setting, head, values, rows, say)
 
 
 def test_none_weighs_every_example_one():
@@ -66,3 +68,19 @@ def test_weights_that_mean_nothing_are_refused(setting, label, sentence):
     with pytest.raises(FacetError) as error:
         weights(setting, label, values)
     assert str(error.value) == sentence
+
+
+def test_balanced_attributes_weigh_yes_and_no_alike_in_each_and_leave_the_unknown():
+    values = np.array([[1, 0], [-1, 1], [-1, -1], [-1, 1]], np.int8)
+    found = weights("balanced", "attributes", values, np.arange(4))
+    assert np.allclose(found, [[2, 1], [2 / 3, 0.75], [2 / 3, 1.5], [2 / 3, 0.75]])
+
+
+def test_given_weights_of_attributes_are_for_no_and_yes():
+    values = np.array([[1, 0], [-1, 1]], np.int8)
+    assert weights("0:1,1:5", "attributes", values, np.arange(2)).tolist() == [[5, 1], [1, 5]]
+
+
+def test_unknown_as_a_class_has_a_weight_of_its_own():
+    (head,) = heads_for(("gender",), forms={"gender": "softmax-unknown"})
+    assert example_weights("0:1,1:2,2:3", head, GENDER, TRAIN, no_words).tolist() == [1, 1, 1, 2, 3, 2, 2, 2]

@@ -16,6 +16,8 @@ import pytest
 from conftest import ROOT
 
 from hdf5_helper.reading.generator import HDF5Generator
+from models.augmentation.recipe import parse_augmentation
+from models.heads.choosing import heads_for
 from models.training.feeding import EvaluationFeed, TrainingFeed
 
 NARROW = ("--backbone", "mobilenet", "--weights", "none", "--set", "backbone_arguments={alpha: 0.25}")
@@ -249,12 +251,12 @@ def test_devices_that_do_not_fit_are_one_sentence(facet, folder, file, options, 
     assert not (folder / "history" / "unfit").exists()
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_read_shares_of_the_same_batches(file, workers):
+@pytest.mark.parametrize(("workers", "augment"), [(2, "mirror"), (4, "strong,mixup=0.2")])
+def test_workers_read_shares_of_the_same_batches(file, workers, augment):
     def feed(worker, workers):
         generator = HDF5Generator(file, "train", 16, ("gender",), replica=worker, replicas=workers)
         ones = {"gender": np.ones(len(generator.reader), np.float32)}
-        return TrainingFeed(generator, ones, "mirror")
+        return TrainingFeed(generator, heads_for(("gender",)), ones, parse_augmentation(augment))
 
     whole, shares = feed(0, 1), [feed(worker, workers) for worker in range(workers)]
     for epoch, step in ((1, 0), (1, 3), (2, 1)):
@@ -268,9 +270,9 @@ def test_workers_read_shares_of_the_same_batches(file, workers):
 
 def test_workers_validate_shares_of_the_same_rows(file):
     with HDF5Generator(file, "test", 16) as generator:
-        rows_ = generator.order.rows[:21]
-        whole = EvaluationFeed(generator.reader, rows_, ("gender",), 16)
-        halves = [EvaluationFeed(generator.reader, rows_, ("gender",), 16, worker=n, workers=2) for n in (0, 1)]
+        rows_, heads = generator.order.rows[:21], heads_for(("gender",))
+        whole = EvaluationFeed(generator.reader, rows_, heads, 16)
+        halves = [EvaluationFeed(generator.reader, rows_, heads, 16, worker=n, workers=2) for n in (0, 1)]
         assert [half.steps for half in halves] == [whole.steps] * 2 == [2, 2]
         for step in (0, 1):
             expected, parts = whole.batch(step), [half.batch(step) for half in halves]

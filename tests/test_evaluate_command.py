@@ -2,12 +2,14 @@ import csv
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 from small_models import small_model, values_of, write_run
 
 from hdf5_helper.reading.reader import HDF5Reader
+from models.description import ModelDescription, Output
 from models.export import export_model
 from models.model_file import save_model_file
 
@@ -91,6 +93,34 @@ def test_a_keras_file_is_measured_on_another_split_into_a_folder_of_ones_own(fac
     place = "figures, predictions.csv and pictures are in mine/all"
     assert lines[-1] == f"{place}; next: facet export both.keras OUT.pb"
     assert sorted(path.name for path in (folder / "mine" / "all").iterdir()) == FILES
+
+
+def test_attributes_are_a_table_and_a_three_way_gender_is_also_told_for_the_known(facet, packed, tmp_path):
+    file = packed("celeba", count=60)
+    with HDF5Reader(file) as reader:
+        attributes = reader.class_names("attributes")
+    outputs = Output("attributes", "linear", attributes), Output("gender", "softmax", ("male", "female", "unknown"))
+    image = keras.Input((16, 16, 3))
+    means = keras.layers.GlobalAveragePooling2D()(image)
+    values = {o.label: keras.layers.Dense(len(o.class_names), o.activation, name=o.label)(means) for o in outputs}
+    save_model_file(keras.Model(image, values), ModelDescription(outputs, (16, 16)), tmp_path / "looks.keras")
+    answer = facet("evaluate", "looks.keras", "--data", file, "--split", "all", cwd=tmp_path)
+    assert (answer.code, answer.stderr) == (0, "")
+    lines = answer.stdout.splitlines()
+    written = tmp_path / "looks-evaluation" / f"{file.stem}-all"
+    metrics = json.loads((written / "metrics.json").read_text())["metrics"]
+    assert lines[1].startswith(f"attributes: accuracy {metrics['attributes']['accuracy']:.4f}, majority 0.")
+    assert lines[2].split() == ["attribute", "accuracy", "majority", "gain"]
+    assert sorted(line.split()[0] for line in lines[3:43]) == sorted(attributes)
+    gains = [float(line.split()[3]) for line in lines[3:43]]
+    assert gains == sorted(gains, reverse=True)
+    assert lines[43].startswith(f"gender: accuracy {metrics['gender']['accuracy']:.4f}, ")
+    known = metrics["gender"]["known"]
+    assert lines[44].startswith(f"gender where it is known (60): accuracy {known['accuracy']:.4f}, ")
+    assert [line.split()[:2] for line in lines[46:49]] == [["true", name] for name in outputs[1].class_names]
+    assert any(line.startswith("  person in train: attributes accuracy 0.") for line in lines)
+    pictures = ["attributes.png", "gender-confusion.png", "metrics.json", "predictions.csv"]
+    assert sorted(path.name for path in written.iterdir()) == pictures
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def test_examples_of_a_data_file_are_its_first_test_images(packed):
     from hdf5_helper.reading.reader import HDF5Reader
 
     path = packed("agegender")
-    found = examples_from(path, (24, 24), "stretch", count=5)
+    found = examples_from(path, ModelDescription((), (24, 24)), count=5)
     with HDF5Reader(path, image_size=(24, 24)) as reader:
         expected = reader.read(reader.split("test")[:5])
     assert np.array_equal(found.images, expected)

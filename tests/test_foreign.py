@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from hdf5_helper.errors import FacetError
+from models.heads.choosing import heads_for
 from models.training.foreign import ForeignData
 from models.training.foreign_batches import BatchMaker
 
 SIZE = (8, 6)
-MAKE = BatchMaker("training_generator", ("gender",), SIZE)
-AGES = BatchMaker("training_generator", ("age",), SIZE)
-BOTH = BatchMaker("training_generator", ("age", "gender"), SIZE)
+MAKE = BatchMaker("training_generator", heads_for(("gender",)), SIZE)
+AGES = BatchMaker("training_generator", heads_for(("age",)), SIZE)
+BOTH = BatchMaker("training_generator", heads_for(("age", "gender")), SIZE)
 
 
 def training_batches(data, make, *, steps=None, class_weights="none", batch_size=64, seed=0, say=[].append):
@@ -239,7 +240,7 @@ def test_a_batch_that_is_not_as_it_must_be_is_one_sentence(case):
 @pytest.mark.parametrize(("age", "found"), [(-1, "-1"), (np.inf, "inf")])
 def test_an_impossible_age_is_one_sentence(age, found):
     with pytest.raises(FacetError, match=f"found age {found}, expected years, or NaN where unknown"):
-        one(np.array([30.0, age]), BatchMaker("training_generator", ("age",), SIZE))
+        one(np.array([30.0, age]), BatchMaker("training_generator", heads_for(("age",)), SIZE))
 
 
 @pytest.mark.parametrize(
@@ -306,3 +307,13 @@ def test_class_weights_that_batches_cannot_have_are_one_sentence(make, weights, 
 def test_one_array_of_labels_is_not_enough_for_two():
     with pytest.raises(FacetError, match="found labels without names, expected a dict with age and gender"):
         training_batches(Numbered(), BOTH)
+
+
+def test_arrays_of_attributes_train_with_a_weight_each():
+    heads = heads_for(("attributes",), {"attributes": ("Smiling", "Hat")})
+    pictures = np.full((4, *SIZE, 3), 200, np.uint8)
+    looks = np.array([[1, -1], [-1, 0], [-1, 1], [0, 0]], np.int8)
+    data = ForeignData((pictures, {"attributes": looks}), BatchMaker("training_generator", heads, SIZE), batch_size=3)
+    [batch] = data.for_training(class_weights="balanced").batches()
+    assert sorted(batch.weights["attributes"].tolist()) == [[0.75, 0.0], [0.75, 1.0], [1.5, 1.0]]
+    assert batch.totals == {"attributes": 5}

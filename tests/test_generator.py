@@ -253,6 +253,9 @@ SPLITS = "expected one of all, test, train, validation"
         ({"seed": "1"}, "seed '1': expected an integer"),
         ({"epochs": -1}, "epochs -1: expected an integer of at least 0"),
         ({"split": 3}, f"{{file}}: has no split 3, {SPLITS}"),
+        ({"unknown_counts": "age"}, "unknown_counts 'age': expected some of the labels gender"),
+        ({"unknown_counts": ("gender", 3)}, "unknown_counts ('gender', 3): expected some of the labels gender"),
+        ({"unknown_counts": None}, "unknown_counts None: expected some of the labels gender"),
         ({"labels": "mood"}, "{file}: has no label 'mood', expected one of age, age_group, gender, id"),
     ],
 )
@@ -275,6 +278,16 @@ def test_what_no_reader_takes_is_one_sentence(arguments, sentence):
     with pytest.raises(FacetError) as error:
         check_reading(**arguments)
     assert str(error.value) == sentence
+
+
+def test_one_label_whose_unknown_counts_is_as_good_as_a_tuple_of_it(half_known):
+    with (
+        HDF5Generator(half_known, "all", 4, "gender", unknown_counts="gender") as one,
+        HDF5Generator(half_known, "all", 4, "gender", unknown_counts=("gender",)) as many,
+        HDF5Generator(half_known, "all", 4, "gender") as none,
+    ):
+        assert one.order.rows.tolist() == many.order.rows.tolist()
+        assert len(one.order.rows) > len(none.order.rows)
 
 
 def test_numbers_and_lists_of_numpy_are_as_good_as_pythons(half_known):

@@ -71,7 +71,7 @@ def prepared():
     """Gives a model of two heads that trains wholly, in the middle of its training, and a batch with class weights."""
     import numpy as np
 
-    from models.heads import heads_for
+    from models.heads.choosing import heads_for
     from models.network import HeadShape, build_network
     from models.preprocessing import Preprocessing
     from models.training.feeding import make_batch
@@ -84,14 +84,14 @@ def prepared():
     begin(model, Phase(FINE_TUNING, 1, 1e-3, "adam", "all", weight_decay=1e-3))
     labels = {"gender": rng.integers(0, 2, 16).astype(np.uint8), "age": rng.integers(18, 70, 16).astype(np.float32)}
     weights = {name: rng.uniform(0.5, 2, 16).astype(np.float32) for name in labels}
-    return model, heads, make_batch(rng.integers(0, 256, (16, 64, 64, 3)).astype(np.uint8), labels, weights)
+    return model, heads, make_batch(rng.integers(0, 256, (16, 64, 64, 3)).astype(np.uint8), labels, heads, weights)
 
 
 def branching():
     """Gives a backbone whose first layer has many users: its gradient is a long sum, in the order that they come."""
     import keras
 
-    from models.backbones import initialise
+    from models.backbones.building import initialise
 
     layers = keras.layers
     images = keras.Input((64, 64, 3))

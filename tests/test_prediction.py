@@ -12,7 +12,8 @@ from small_models import images
 
 from hdf5_helper.errors import FacetError
 from models.description import ModelDescription, Output
-from models.interface.prediction import Answer, Prediction, answer, find_pictures, predict_pictures, prediction_csv
+from models.interface.answers import Answer, answer
+from models.interface.prediction import Prediction, find_pictures, predict_pictures, prediction_csv
 
 GENDER = Output("gender", "sigmoid", ("male", "female"))
 AGE = Output("age", "linear", unit="years")
@@ -47,7 +48,7 @@ def test_a_sigmoid_is_read_as_two_classes_with_one_half_as_the_second(value):
 
 @given(st.floats(-1e6, 1e6, width=32))
 def test_a_number_is_read_as_it_is(value):
-    assert answer(AGE, np.array([value], np.float32)) == Answer(value, {})
+    assert answer(AGE, np.array([value], np.float32)) == Answer(value)
 
 
 def test_a_softmax_is_read_as_its_largest_class():
@@ -59,6 +60,41 @@ def test_a_softmax_is_read_as_its_largest_class():
 def test_outputs_without_class_names_are_numbered():
     assert answer(Output("x", "sigmoid"), np.array([0.25], np.float32)) == Answer("0", {"0": 0.75, "1": 0.25})
     assert answer(Output("x", "softmax"), np.array([0.25, 0.75], np.float32)).predicted == "1"
+
+
+def test_attributes_are_read_as_the_names_of_those_that_are_yes():
+    looks = Output("attributes", "sigmoid", ("Bald", "Smiling", "Young"))
+    found = answer(looks, np.array([0.25, 0.5, 0.75], np.float32))
+    assert found == Answer(("Smiling", "Young"), {"Bald": 0.25, "Smiling": 0.5, "Young": 0.75})
+    assert found.to_dict() == {"predicted": ["Smiling", "Young"], "probabilities": found.probabilities}
+    assert found.columns("attributes") == {
+        "Bald": {"Bald_predicted": "no", "Bald_probability": "0.25"},
+        "Smiling": {"Smiling_predicted": "yes", "Smiling_probability": "0.5"},
+        "Young": {"Young_predicted": "yes", "Young_probability": "0.75"},
+    }
+
+
+def test_scores_of_attributes_are_yes_from_zero_on():
+    found = answer(Output("attributes", "linear", ("Bald", "Young")), np.array([-0.5, 0.0], np.float32))
+    assert found == Answer(("Young",), {}, {"Bald": -0.5, "Young": 0.0})
+    assert found.to_dict() == {"predicted": ["Young"], "scores": {"Bald": -0.5, "Young": 0.0}}
+    assert found.columns("attributes")["Bald"] == {"Bald_predicted": "no", "Bald_score": "-0.5"}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((0.1, 0.2, 0.3, 0.4, 0.49), "none"),
+        ((0.1, 0.2, 0.8, 0.4, 0.971), "e 0.97, c 0.80"),
+        ((0.5, 0.6, 0.7, 0.8, 0.9), "e 0.90, d 0.80, c 0.70, 2 more"),
+    ],
+)
+def test_of_attributes_the_surest_are_shown(values, text):
+    assert answer(Output("attributes", "sigmoid", tuple("abcde")), np.array(values, np.float32)).text == text
+
+
+def test_an_attribute_by_itself_is_no_pair_of_classes():
+    assert answer(Output("attributes", "sigmoid", ("Hat",)), np.array([0.75], np.float32)).predicted == ("Hat",)
 
 
 def test_several_values_that_are_no_softmax_are_refused():
@@ -80,6 +116,18 @@ def test_answers_are_shown_short_and_written_exactly(tmp_path):
         "path": str(tmp_path),
         "gender": {"predicted": "female", "probabilities": {"male": 1 - value, "female": value}},
         "age": {"predicted": 31.4375},
+    }
+
+
+def test_a_row_holds_the_columns_of_every_label(tmp_path):
+    looks = answer(Output("attributes", "linear", ("Bald", "Hat")), np.float32([-0.5, 0.25]))
+    assert Prediction(tmp_path, {"age": Answer(7.0), "attributes": looks}).cells() == {
+        "path": str(tmp_path),
+        "age_predicted": "7",
+        "Bald_predicted": "no",
+        "Bald_score": "-0.5",
+        "Hat_predicted": "yes",
+        "Hat_score": "0.25",
     }
 
 

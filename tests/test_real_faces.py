@@ -50,7 +50,7 @@ def test_the_whole_path_runs_on_a_few_real_faces(facet, real_data, tmp_path):
         ("predict", "few.pb", tree / "combined/valid/25_F", "--csv", "out.csv"),
     ):
         answer = facet(*command, cwd=tmp_path)
-        assert (answer.code, answer.stderr) == (0, ""), command
+        assert answer.code == 0, (command, answer.stderr)
     rows = csv_rows(tmp_path / "out.csv")
     assert len(rows) == len(pictures(tree / "combined/valid/25_F"))
     assert json.loads((tmp_path / "few.json").read_text())["parity"]
@@ -78,7 +78,7 @@ def trained(facet, real_data, weights, tmp_path_factory):
 
 def measured(facet, folder, target):
     answer = facet("evaluate", target, "--split", "test", "--json", cwd=folder)
-    assert (answer.code, answer.stderr) == (0, "")
+    assert answer.code == 0, answer.stderr
     return json.loads(answer.stdout)
 
 

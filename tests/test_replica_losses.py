@@ -45,7 +45,7 @@ def main(count: int) -> None:
     import tensorflow as tf
     from small_models import small_base
 
-    from models.heads import heads_for
+    from models.heads.choosing import heads_for
     from models.network import HeadShape, build_network
     from models.preprocessing import Preprocessing
     from models.training.distribution.devices import Devices, configure_devices

@@ -10,7 +10,7 @@ from models.training.checkpoints import checkpoint_name, save_checkpoint
 from models.training.phase import FINE_TUNING, WARM_UP, Phase
 from models.training.phases import begin
 from models.training.runs import Run
-from models.training.settings import load_settings, to_yaml
+from models.training.settings_file import load_settings, to_yaml
 from models.training.starting import start_checkpoint
 from models.training.state import TrainingState
 from models.weights import WeightsFile

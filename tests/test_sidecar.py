@@ -39,6 +39,7 @@ def sidecar(sha256="00" * 32, preprocessing="outside", outputs=(GENDER, AGE), **
             run="real",
             images_digest="ab",
             index_digest="cd",
+            fold=3,
             notes=("Its weights have seen VGGFace2.",),
         ),
         options=ExportOptions(preprocessing=preprocessing, **options),
@@ -104,6 +105,7 @@ def test_the_json_says_all_that_a_program_must_know():
         "run": "real",
         "images_digest": "ab",
         "index_digest": "cd",
+        "fold": 3,
         "notes": ["Its weights have seen VGGFace2."],
         "parity": [
             {
@@ -148,6 +150,12 @@ def test_with_the_preprocessing_inside_the_caller_does_nothing():
 def test_a_sidecar_is_read_back_as_it_was_written(outputs, options):
     written = sidecar(outputs=outputs, **options)
     assert Sidecar.from_dict(json.loads(written.to_json())) == written
+
+
+def test_a_sidecar_of_an_earlier_version_has_no_fold():
+    values = sidecar().to_dict()
+    del values["fold"]
+    assert Sidecar.from_dict(values).description.fold == -1
 
 
 def test_the_sidecar_lies_beside_its_graph(tmp_path):

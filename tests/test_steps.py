@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from models.backbones import BACKBONES, build_backbone
+from models.backbones.building import build_backbone
+from models.backbones.registry import BACKBONES
 from models.calibration import measure_batch_normalization
-from models.heads import heads_for
+from models.heads.choosing import heads_for
 from models.network import HeadShape, backbone_of, build_network
 from models.training.chance import seed_generators, step_seeds
 from models.training.distribution.replicas import Replicas

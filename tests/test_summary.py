@@ -18,6 +18,7 @@ from hdf5_helper.inspecting.summary import summarize
 from hdf5_helper.packing.packer import PackOptions, pack
 from hdf5_helper.progress import no_words
 from hdf5_helper.reading.reader import HDF5Reader
+from models.heads.choosing import heads_for
 from models.training.class_weights import example_weights
 
 
@@ -178,7 +179,7 @@ def test_a_tree_without_persons_says_so(packed):
 def test_balanced_weights_are_those_that_the_trainer_uses(agegender, label):
     with HDF5Reader(agegender) as reader:
         train, values = reader.split("train"), reader.labels(label)
-        trained = example_weights("balanced", label, values, train, no_words)
+        trained = example_weights("balanced", *heads_for((label,)), values, train, no_words)
         names = reader.class_names(label)
         shown = summarize(reader)["balanced_weights"][label]
     expected = {}

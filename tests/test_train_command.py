@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from models.backbones import build_backbone
+from models.backbones.building import build_backbone
 from models.calibration import measure_batch_normalization
-from models.heads import heads_for
+from models.heads.choosing import heads_for
 from models.model_file import read_description
 from models.network import HeadShape, build_network
 from models.preprocessing import Preprocessing
@@ -109,6 +109,7 @@ def test_a_run_has_the_fixed_names(unbroken):
         "checkpoints/best.json",
         "checkpoints/latest.json",
         "config.yaml",
+        "confusion.csv",
         "curves.png",
         "epochs.csv",
     ]

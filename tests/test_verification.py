@@ -29,6 +29,15 @@ def graph_bytes(name="gender", *, turned=False):
     return graph.as_graph_def().SerializeToString()
 
 
+def softmax_bytes(name, classes):
+    """Gives a frozen graph of one softmax of the mean colours."""
+    kernel = np.random.default_rng(1).normal(0, 3, (3, classes)).astype(np.float32)
+    with tf.Graph().as_default() as graph:
+        image = tf.compat.v1.placeholder(tf.float32, (None, SIDE, SIDE, 3), name="x") / 255.0
+        tf.nn.softmax(tf.linalg.matmul(tf.reduce_mean(image, axis=[1, 2]), kernel), name=name)
+    return graph.as_graph_def().SerializeToString()
+
+
 @pytest.fixture(scope="module")
 def data(packed):
     return packed("agegender", count=60, side=SIDE)
@@ -43,6 +52,7 @@ def folder(tmp_path_factory):
     export_model(model, description, folder / "both.onnx", ExportOptions("onnx", verify_with=("onnxruntime",)))
     (folder / "alone.pb").write_bytes(graph_bytes())
     (folder / "turned.pb").write_bytes(graph_bytes(turned=True))
+    (folder / "groups.pb").write_bytes(softmax_bytes("age_group", 8))
     (folder / "hair.pb").write_bytes(graph_bytes("hair"))
     (folder / "bare.onnx").write_bytes((folder / "both.onnx").read_bytes())
     return folder
@@ -76,6 +86,16 @@ def test_every_runtime_gives_the_figures_that_facet_evaluate_gives(facet, folder
         assert result.images_per_second > 0
     assert found[0].difference == 0.0
     assert 0.0 <= found[1].difference < 1e-4
+
+
+def test_classes_are_compared_in_all_their_columns_and_measured(here, data):
+    runtimes = [BY_KEY["tensorflow"], BY_KEY["opencv"]]
+    found = verify_export(read_exported(here / "groups.pb"), data, "all", runtimes, Silent())
+    assert [result.reason for result in found] == ["", ""]
+    first, second = (result.metrics["age_group"] for result in found)
+    assert first == second
+    assert np.shape(first["confusion"]) == (8, 8)
+    assert 0.0 < found[1].difference < 1e-4
 
 
 def test_every_runtime_is_compared_with_the_first_that_ran(here, data):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from hdf5_helper.errors import FacetError
-from models.heads import heads_for
+from models.heads.choosing import heads_for
 from models.network import scores_model
 from models.training.whole_model import heads_of, is_whole
 
@@ -43,7 +43,7 @@ def both(as_dict, reverse=False):
 
 
 def scores(model, labels):
-    heads = heads_of(model, labels)
+    heads = heads_of(model, heads_for(labels))
     return heads, scores_model(model, heads)(PICTURES)
 
 
@@ -60,7 +60,7 @@ def test_the_loss_of_a_sigmoid_is_that_of_keras(make, smoothing, spread):
 
 def test_the_gradient_through_a_dense_sigmoid_is_that_of_keras():
     model = gender_model("dense")
-    [head] = heads_of(model, ("gender",))
+    [head] = heads_of(model, heads_for(("gender",)))
     graph = scores_model(model, (head,))
     with tf.GradientTape(persistent=True) as tape:
         ours = tf.reduce_mean(head.losses(graph(PICTURES)["gender"], TARGETS))
@@ -74,7 +74,7 @@ def test_accuracy_counts_a_half_as_female(ending):
     model = gender_model(ending)
     [head], values = scores(model, ("gender",))
     wanted = (model(PICTURES).numpy()[:, 0] >= 0.5) == (TARGETS >= 0.5)
-    assert head.metrics(values["gender"], TARGETS).numpy().tolist() == wanted.astype(float).tolist()
+    assert head.metrics(values["gender"], TARGETS)[0].numpy().tolist() == wanted.astype(float).tolist()
 
 
 @pytest.mark.parametrize("as_dict", [True, False])
@@ -143,7 +143,7 @@ UNFIT = {
 def test_an_unfit_model_is_one_sentence(case):
     make, labels, sentence = UNFIT[case]
     with pytest.raises(FacetError) as error:
-        heads_of(make(), tuple(labels.split()))
+        heads_of(make(), heads_for(tuple(labels.split())))
     assert str(error.value) == f"model own: {sentence}"
 
 
@@ -152,3 +152,11 @@ def test_a_backbone_is_no_whole_model():
     assert not is_whole(keras.Model(images, layers.Conv2D(4, 3)(images)))
     assert is_whole(sequential())
     assert is_whole(both(as_dict=True))
+
+
+def test_attributes_behind_sigmoids_are_learnt_as_probabilities():
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2, "sigmoid", name="attributes")])
+    [head] = heads_of(model, heads_for(("attributes",), {"attributes": ("Smiling", "Hat")}))
+    probabilities, targets = np.array([[0.9, 0.2]], np.float32), np.array([[1, 0]], np.float32)
+    assert np.allclose(head.losses(probabilities, targets), -np.log([[0.9, 0.8]]), rtol=1e-4)
+    assert head.metrics(probabilities, targets)[0].numpy().tolist() == [[1, 1]]

@@ -23,7 +23,7 @@ import numpy as np
 import xxhash
 
 from hdf5_helper.progress import Silent
-from models.backbones import BACKBONES, Backbone
+from models.backbones.registry import BACKBONES, Backbone
 from models.training.feeding import EvaluationFeed, TrainingFeed
 from models.training.observers import Observer
 

@@ -11,7 +11,12 @@ from hdf5_helper.reading.stored_images import VERIFY
 
 
 def check_reading(
-    *, image_size: object = None, fit: object = None, verify: object = "first", workers: object = None
+    *,
+    image_size: object = None,
+    fit: object = None,
+    verify: object = "first",
+    workers: object = None,
+    fold: object = None,
 ) -> None:
     """Refuses arguments that HDF5Reader could take for no file at all.
 
@@ -26,6 +31,8 @@ def check_reading(
     check_choice("verify", verify, VERIFY)
     if workers is not None:
         integer("workers", workers, 1)
+    if fold is not None:
+        integer("fold", fold, 0)
 
 
 def check_choice(name: str, found: object, choices: Sequence[str], also: str = "") -> None:
@@ -55,6 +62,20 @@ def label_names(labels: object) -> tuple[str, ...]:
     names = tuple(name for name in found if isinstance(name, str))
     if not names or len(names) < len(found):
         raise FacetError(f"labels {labels!r}: expected a name, or a tuple of at least one name")
+    return names
+
+
+def counted_names(unknown_counts: object, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Gives the names of those of `labels` of which an unknown one counts as a tuple, of a single name too.
+
+    Raises:
+        FacetError: something that is none of `labels`.
+    """
+    given = (unknown_counts,) if isinstance(unknown_counts, str) else unknown_counts
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    names = tuple(name for name in found if isinstance(name, str) and name in labels)
+    if len(names) < len(found):
+        raise FacetError(f"unknown_counts {unknown_counts!r}: expected some of the labels {', '.join(labels)}")
     return names
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.labels import known
-from hdf5_helper.reading.arguments import check_order, check_share, label_names
+from hdf5_helper.reading.arguments import check_order, check_share, counted_names, label_names
 from hdf5_helper.reading.order import Indices, Order
 from hdf5_helper.reading.reader import HDF5Reader
 from hdf5_helper.reading.threads import ahead
@@ -28,13 +28,16 @@ Place = tuple[int, int]
 _AT_ONCE = 2
 
 
-def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indices:
+def known_rows(
+    reader: HDF5Reader, split: str, labels: tuple[str, ...], unknown_counts: tuple[str, ...] = ()
+) -> Indices:
     """Gives the rows of a split that have at least one known label of `labels`, int64 (n,), in file order.
 
     Args:
         reader: an open file.
         split: `train`, `validation`, `test` or `all`.
         labels: names; one that the file does not have is refused.
+        unknown_counts: those of `labels` of which an unknown one counts as known, since it is a class of its own.
     """
     choices = (*SPLIT_NAMES, "all")
     if split not in choices:
@@ -45,7 +48,7 @@ def known_rows(reader: HDF5Reader, split: str, labels: tuple[str, ...]) -> Indic
     rows = np.arange(len(reader), dtype=np.int64) if split == "all" else reader.split(split)
     any_known = np.zeros(len(rows), bool)
     for label in labels:
-        any_known |= known(label, reader.labels(label)[rows])
+        any_known |= label in unknown_counts or known(label, reader.labels(label)[rows])
     return rows[any_known]
 
 
@@ -75,6 +78,8 @@ class HDF5Generator:
         replica: which of the `replicas` this generator serves, from 0.
         replicas: how many share each global batch; no example goes to two.
         epochs: how many to give; None for no end.
+        fold: makes the splits of the file's folds, as for `HDF5Reader`.
+        unknown_counts: those of `labels`, or one, of which an unknown one counts as known, since it is a class.
     """
 
     def __init__(
@@ -91,13 +96,16 @@ class HDF5Generator:
         replica: int = 0,
         replicas: int = 1,
         epochs: int | None = None,
+        fold: int | None = None,
+        unknown_counts: str | tuple[str, ...] = (),
     ) -> None:
         check_share(batch_size, replica, replicas)
         check_order(shuffle, seed, epochs)
         self.single = isinstance(labels, str)
         self.labels = label_names(labels)
+        self.unknown_counts = counted_names(unknown_counts, self.labels)
         self.split, self.replica, self.replicas, self.epochs = split, replica, replicas, epochs
-        self.reader = HDF5Reader(path, image_size=image_size, fit=fit)
+        self.reader = HDF5Reader(path, image_size=image_size, fit=fit, fold=fold)
         try:
             self.order = self._make_order(int(batch_size), int(seed), shuffle)
             self._values = {label: self.reader.labels(label) for label in self.labels}
@@ -112,7 +120,7 @@ class HDF5Generator:
 
     def _make_order(self, batch_size: int, seed: int, shuffle: str | None) -> Order:
         """Gives the order of the rows; a batch is as large as it can be where the rows do not fill the wanted one."""
-        rows = known_rows(self.reader, self.split, self.labels)
+        rows = known_rows(self.reader, self.split, self.labels, self.unknown_counts)
         if not len(rows):
             labels = " or ".join(self.labels)
             raise FacetError(f"{self.reader.path}: its {self.split} split has no example with a known {labels}")

@@ -11,6 +11,29 @@ from hdf5_helper.storage import file_format as names
 from hdf5_helper.storage.file_format import path_text
 from hdf5_helper.storage.opening import SealedFile, python_value
 
+#: In `split_numbers`: the example is in no split.
+NO_SPLIT = 255
+
+#: Test on one fold, validate on another, train on the rest.
+LEAST_FOLDS = 3
+
+
+def splits_of_fold(folds: NDArray[np.int8], fold: int) -> NDArray[np.uint8]:
+    """Gives the splits that test on one fold, validate on the one before it and train on the others.
+
+    Args:
+        folds: fold of every example (N,), -1 for none; at least three folds, numbered in any way.
+        fold: one of them. The one before the first is the last.
+
+    Returns:
+        uint8 (N,): 0 train, 1 validation, 2 test; 255 for an example without a fold, which nobody knows the side of.
+    """
+    numbers = np.unique(folds[folds != names.NO_FOLD]).tolist()
+    splits = np.where(folds == names.NO_FOLD, NO_SPLIT, names.TRAIN).astype(np.uint8)
+    splits[folds == numbers[numbers.index(fold) - 1]] = names.VALIDATION
+    splits[folds == fold] = names.TEST
+    return splits
+
 
 class PackedIndex:
     """Everything in a packed file but its images; arrays are copies, read when asked for.
@@ -18,10 +41,14 @@ class PackedIndex:
     Attributes:
         path: the file.
         storage: `encoded` or `raw`.
+        fold: that the splits are made of, None for the file's own splits.
+
+    Raises:
+        FacetError: the file has no such fold, or too few folds to make splits of.
     """
 
-    def __init__(self, file: SealedFile) -> None:
-        self._file = file
+    def __init__(self, file: SealedFile, fold: int | None = None) -> None:
+        self._file, self.fold = file, fold
         self.path = file.path
         self.storage = str(file.attributes[names.ATTRIBUTE_STORAGE])
 
@@ -77,8 +104,8 @@ class PackedIndex:
 
     @cached_property
     def split_numbers(self) -> NDArray[np.uint8]:
-        """Split of every example, uint8 (N,): 0 train, 1 validation, 2 test."""
-        return self._column(names.SPLIT)
+        """Split of every example, uint8 (N,): 0 train, 1 validation, 2 test; 255 is none, see `splits_of_fold`."""
+        return self._column(names.SPLIT) if self.fold is None else splits_of_fold(self.folds, self.fold)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -111,6 +138,23 @@ class PackedIndex:
     def folds(self) -> NDArray[np.int8]:
         """Fold of every example; -1 is none."""
         return self._column(names.FOLD)
+
+    @cached_property
+    def fold_numbers(self) -> tuple[int, ...]:
+        """Numbers of the folds that occur, ascending."""
+        return tuple(number for number in np.unique(self.folds).tolist() if number != names.NO_FOLD)
+
+    def check_folds(self, fold: int | None = None) -> None:
+        """Refuses a file that has too few folds to make splits of, and a fold that it does not have.
+
+        Raises:
+            FacetError: names what the file has.
+        """
+        found = ", ".join(map(str, self.fold_numbers)) or "none"
+        if len(self.fold_numbers) < LEAST_FOLDS:
+            raise FacetError(f"{self.path}: its folds are {found}, expected at least {LEAST_FOLDS} to make splits")
+        if fold is not None and fold not in self.fold_numbers:
+            raise FacetError(f"fold {fold}: {self.path} does not have it, expected one of {found}")
 
     @cached_property
     def checksums(self) -> NDArray[np.uint64]:

@@ -34,6 +34,8 @@ class HDF5Reader(PackedIndex):
         fit: `stretch`, `crop` or `pad`; None takes the file's own.
         verify: compare an example's bytes with its checksum the `first` time this process reads it, `always`, `never`.
         workers: decoding threads; None for one a core.
+        fold: number of a fold: it is the test split, the one before it the validation split, and the others train;
+            None takes the file's own splits.
 
     Raises:
         FacetError: the file cannot be read, or does not have what was asked for.
@@ -47,12 +49,21 @@ class HDF5Reader(PackedIndex):
         fit: str | None = None,
         verify: str = "first",
         workers: int | None = None,
+        fold: int | None = None,
     ) -> None:
-        check_reading(image_size=image_size, fit=fit, verify=verify, workers=workers)
-        self._arguments: dict[str, Any] = {"image_size": image_size, "fit": fit, "verify": verify, "workers": workers}
-        super().__init__(open_sealed(Path(path)))
+        self._arguments: dict[str, Any] = {
+            "image_size": image_size,
+            "fit": fit,
+            "verify": verify,
+            "workers": workers,
+            "fold": fold,
+        }
+        check_reading(**self._arguments)
+        super().__init__(open_sealed(Path(path)), fold)
         self.fit = fit or str(self.attributes[names.ATTRIBUTE_FIT])
         try:
+            if fold is not None:
+                self.check_folds(fold)
             self.image_size = self._choose_size(image_size)
             self._verifier = Verifier(self._file, verify)
             self._images = self._stored_images()
