@@ -3,7 +3,7 @@
     python -m benchmarks.page
 
 Between `<!-- figures: NAME -->` and `<!-- end -->` stands what NAME.json says, and nothing else. A table of backbones
-and runtimes begins with `<!-- matrix: NAME -->`.
+and runtimes begins with `<!-- matrix: NAME -->`, one of trainings on real faces with `<!-- accuracy: NAME -->`.
 """
 
 import json
@@ -13,14 +13,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.accuracy.table import tables as accuracy
 from benchmarks.export_matrix import matrix
 from hdf5_helper.atomic import write_text
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = (_DOCS / "benchmarks.md", _DOCS / "export.md")
+PAGES = (_DOCS / "benchmarks.md", _DOCS / "export.md", _DOCS / "training.md")
 RESULTS = Path(__file__).resolve().parent / "figures"
 
-_SECTION = re.compile(r"(<!-- (figures|matrix): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- (figures|matrix|accuracy): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Entry = dict[str, Any]
 
@@ -34,7 +35,7 @@ def rendered(page: str, results: Path) -> str:
     """
 
     def section(mark: re.Match[str]) -> str:
-        file, made = results / f"{mark[3]}.json", {"figures": tables, "matrix": matrix}[mark[2]]
+        file, made = results / f"{mark[3]}.json", {"figures": tables, "matrix": matrix, "accuracy": accuracy}[mark[2]]
         text = made(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else "Not measured yet.\n"
         return f"{mark[1]}{text}{mark[4]}"
 

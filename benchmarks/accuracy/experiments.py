@@ -53,6 +53,7 @@ class Experiment:
         peer: whether plain Keras is trained beside.
         elsewhere: further trees that the runs are measured on, too.
         folds: whether it is a cross-validation.
+        bar: what the mean over the seeds must show on the test split, such as `("≥", 0.95)`.
         seeds: of the runs.
     """
 
@@ -66,4 +67,5 @@ class Experiment:
     peer: bool = False
     elsewhere: tuple[str, ...] = field(default=())
     folds: bool = False
+    bar: tuple[str, float] | None = None
     seeds: tuple[int, ...] = SEEDS

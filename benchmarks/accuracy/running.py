@@ -12,6 +12,9 @@ from typing import Any
 from benchmarks.accuracy.experiments import WEIGHTS, Experiment
 from hdf5_helper.progress import Say
 
+#: What is kept of an evaluation: nothing that names this machine.
+_KEPT = ("count", "metrics", "groups")
+
 #: One measured run: experiment, who (`facet` or `keras`), seed, where it was measured, and what `facet evaluate` said.
 Found = dict[str, Any]
 
@@ -57,12 +60,9 @@ def _facet_run(experiment: Experiment, seed: int, place: Place) -> list[Found]:
     weights = place.weights / WEIGHTS[experiment.weights]
     common = ["--run", run, "--label", experiment.label, "--weights", weights, "--seed", seed, *options]
     if experiment.folds:
-        return [
-            {
-                "measured_on": experiment.tree,
-                "folds": json.loads(_facet(place, "train", data, "--folds", *common, "--json")),
-            }
-        ]
+        folds = json.loads(_facet(place, "train", data, "--folds", *common, "--json"))["folds"]
+        told = [{name: fold[name] for name in ("fold", "count", "metrics")} for fold in folds]
+        return [{"measured_on": experiment.tree} | fold for fold in told]
     _facet(place, "train", data, *common)
     return _measured(run, experiment, data, place)
 
@@ -81,11 +81,11 @@ def _measured(target: str, experiment: Experiment, data: Path, place: Place) -> 
     """Measures a model on the test split of its own data, and on all of every further tree."""
     found = [(experiment.tree, data, "test")]
     found += [(tree, _packed(tree, (), place), "all") for tree in experiment.elsewhere]
-    return [
-        {"measured_on": tree}
-        | json.loads(_facet(place, "evaluate", target, "--data", file, "--split", split, "--json"))
-        for tree, file, split in found
-    ]
+    results = []
+    for tree, file, split in found:
+        told = json.loads(_facet(place, "evaluate", target, "--data", file, "--split", split, "--json"))
+        results.append({"measured_on": tree, "split": split} | {name: told[name] for name in _KEPT})
+    return results
 
 
 def _packed(tree: str, options: tuple[str, ...], place: Place) -> Path:
