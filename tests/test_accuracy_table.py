@@ -3,7 +3,6 @@ import pytest
 from benchmarks.accuracy.plan import EXPERIMENTS
 from benchmarks.accuracy.table import figures, tables
 
-
 BELOW = (
     "Asked: gender accuracy, test ≥ 0.95: holds. Facet less plain Keras on the mean: -0.50 points, asked ≥ -0.3:"
     " **missed**."
