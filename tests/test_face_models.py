@@ -4,9 +4,12 @@ import pytest
 from small_models import small_base
 
 from hdf5_helper.errors import FacetError
-from models import AgeGenderModel, AgeModel, GenderModel
+from hdf5_helper.reading.generator import HDF5Generator
+from models import AgeGenderModel, AgeModel, AttributeModel, GenderModel
 from models.backbones.registry import BACKBONES
 from models.interface.face_settings import class_weights_text, preprocessing_of
+from models.model_file import read_description
+from models.preprocessing import Preprocessing
 from models.training.history import read_epochs
 from models.training.pace import Pace
 from models.training.surroundings import changed, surroundings
@@ -64,6 +67,35 @@ def test_a_train_split_smaller_than_a_batch_is_one_batch(packed, tmp_path, monke
     gm = model(GenderModel, packed("agegender", count=60, side=32), said)
     assert gm.training.steps_per_epoch == 1
     assert f"batch size {gm.training.batch_size} instead of 64: the train split has no more examples" in said
+
+
+def test_attributes_have_the_names_of_the_file(packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    am = model(AttributeModel, packed("celeba", count=90))
+    run = am.fit(am.build_warmup_model(), "looks", epochs=1, class_weight="balanced")
+    found = am.test(run.checkpoint("last"))["attributes"]
+    assert list(found["by_attribute"]) == list(am.training.reader.class_names("attributes"))
+
+
+def test_attributes_of_ones_own_data_ask_for_their_names():
+    looks = np.array([[1, -1], [-1, 1]] * 4, np.int8), np.full((8, 32, 32, 3), 200, np.uint8)
+    data = {"training_generator": looks[::-1], "say": [].append, "preprocessing": Preprocessing()}
+    with pytest.raises(FacetError) as error:
+        AttributeModel(small_base(32), **data)
+    assert str(error.value) == (
+        "label 'attributes': its classes are not known, expected a packed file with it, or class_names"
+    )
+    named = AttributeModel(small_base(32), class_names={"attributes": ("Smiling", "Hat")}, **data)
+    assert named.heads[0].output.class_names == ("Smiling", "Hat")
+
+
+def test_what_is_trained_on_a_fold_remembers_it(packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = packed("adience", count=120)
+    size = {"image_size": (32, 32), "fold": 1}
+    gm = GenderModel(small_base(32), training_generator=HDF5Generator(path, "train", 16, **size), say=[].append)
+    run = gm.fit(gm.build_warmup_model(), "fold", epochs=1)
+    assert read_description(run.checkpoint("last")).fold == 1
 
 
 def test_more_gpus_than_there_are_is_one_sentence(file):

@@ -32,6 +32,7 @@ class Origin:
         fit: how images were brought to their size.
         images_digest, index_digest: of the file, hex; empty for somebody's own data.
         augment: what training does to them; others' data are taken as they come.
+        fold: that the file's splits are made of; -1 for its own.
     """
 
     data: str
@@ -41,6 +42,7 @@ class Origin:
     images_digest: str = ""
     index_digest: str = ""
     augment: str = "none"
+    fold: int = -1
 
 
 def packed(
@@ -91,6 +93,7 @@ def origin_of(data: FaceData) -> Origin:
         reader.images_digest,
         reader.index_digest,
         augment="mirror",
+        fold=-1 if reader.fold is None else reader.fold,
     )
 
 

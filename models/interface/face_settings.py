@@ -57,6 +57,7 @@ def describe(
         run=run,
         images_digest=origin.images_digest,
         index_digest=origin.index_digest,
+        fold=origin.fold,
     )
 
 
@@ -76,6 +77,7 @@ def settings_of(description: ModelDescription, heads: tuple[Head, ...], origin: 
         backbone=description.backbone,
         weights="conv_base",
         image_size=description.image_size,
+        fold=description.fold,
         best_metric=main_metric(heads),
         batch_size=origin.batch_size,
         pooling="flatten",
