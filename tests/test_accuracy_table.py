@@ -45,6 +45,34 @@ def test_imdb_and_wiki_are_one_figure_weighted_by_their_counts():
     assert found == {"age mae, test": 6.2, "age mae, IMDB-WIKI alone": pytest.approx(6.5)}
 
 
+def test_the_classes_of_a_label_have_columns_of_their_own_where_an_experiment_asks_for_them():
+    groups = {
+        "gender": {"male": {"age": {"count": 3, "mae": 5.0}}, "female": {"age": {"count": 4, "mae": 6.0}}},
+        "decade": {"20": {"age": {"count": 7, "mae": 5.5}}},
+    }
+    found = figures({"measured_on": "afad_layout", "metrics": {"age": {"mae": 5.6}}, "groups": groups}, "gender")
+    assert found == {"age mae, test": 5.6, "age mae, male": 5.0, "age mae, female": 6.0}
+
+
+def test_variants_of_a_training_are_rows_of_one_table():
+    told = {"experiment": "afad-age", "seed": 0, "measured_on": "afad_layout"}
+    found = [
+        told | {"who": who, "metrics": {"age": {"mae": mae}}}
+        for who, mae in (("no class weights", 6.0), ("balanced class weights", 7.0))
+    ]
+    assert tables(found).splitlines() == [
+        "| afad-age | age mae, test |",
+        "|---|---|",
+        "| balanced class weights | 7.00 (1) |",
+        "| no class weights | 6.00 (1) |",
+    ]
+
+
+def test_a_bar_that_is_missed_is_said():
+    found = [run("facet", 0, 0.94, 0.93)]
+    assert tables(found).splitlines()[-1] == "Asked: gender accuracy, test ≥ 0.95: **missed**."
+
+
 def test_nothing_measured_is_said():
     assert tables([]) == "Not measured yet.\n"
 

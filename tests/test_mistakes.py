@@ -64,7 +64,7 @@ def files(folder):
         ),
         (
             "train faces.h5 --label gender --backbone mobilnet --weights none",
-            "backbone 'mobilnet': expected one of densenet121, …",
+            "backbone 'mobilnet': expected one of densenet121, efficientnetv2b0, mobilenet, mobilenet_v2, …",
         ),
         (
             "train faces.h5 --label gender --backbone mobilenet",

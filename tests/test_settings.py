@@ -6,11 +6,18 @@ import yaml
 
 from hdf5_helper import HDF5Reader
 from hdf5_helper.errors import FacetError
+from models.backbones.registry import BACKBONES
 from models.training.phase import FINE_TUNING, WARM_UP, Phase
 from models.training.resolve import resolve, settled_precision
 from models.training.setting_names import PHASE_FIELDS
 from models.training.settings import Settings, flat, make_settings
 from models.training.settings_file import load_origins, load_settings, to_yaml
+
+#: What `augment` may say, as the sentence lists it.
+AUGMENTS = (
+    "afad, brightness=, color, contrast=, crop-mirror, crop=, erasing, erasing=, fill=, mirror, mirror=, mixup, mixup=,"
+    " none, resize-crop, resize_crop=, rotation=, saturation=, shear=, shift=, strong, zoom="
+)
 
 PLAIN = {
     "data": "faces.h5",
@@ -86,7 +93,7 @@ def test_the_yaml_file_says_where_each_value_came_from():
         ({"precision": "float16"}, "precision 'float16': expected one of auto, float32, mixed_bfloat16"),
         ({"epochs": 3}, "setting 'epochs': expected one of "),
         ({"optimizer": "adm"}, "optimizer 'adm': expected one of adam, adamax, rmsprop, sgd (did you mean 'adam'?)"),
-        ({"augment": "miror"}, "augmentation 'miror': expected one of "),
+        ({"augment": "miror"}, f"augmentation 'miror': expected one of {AUGMENTS} (did you mean 'mirror'?)"),
         ({"units": ["a"]}, "setting units: expected tuple[int, ...], found ['a']"),
         ({"image_size": [64]}, "setting image_size: expected tuple[int, int], found [64]"),
         ({"warm_up_learning_rate": "fast"}, "setting warm_up_learning_rate: expected float, found 'fast'"),
@@ -215,7 +222,7 @@ def test_precision_is_settled_by_the_devices_unless_it_is_asked_for(reader, aske
 @pytest.mark.parametrize(
     ("given", "sets", "sentence"),
     [
-        ({"weights": "none"}, {}, "--backbone: none given, expected one of densenet121, "),
+        ({"weights": "none"}, {}, f"--backbone: none given, expected one of {', '.join(sorted(BACKBONES))}"),
         (
             {"backbone": "vgg19"},
             {},

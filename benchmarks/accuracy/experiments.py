@@ -1,5 +1,6 @@
 """What is trained and measured: each experiment is one `facet train` with several seeds, some beside plain Keras."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 #: Pretrained weights by short name.
@@ -39,21 +40,42 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What the mean over the seeds or folds must show.
+
+    Attributes:
+        figure: title of its column, such as `gender accuracy, test`.
+        sign: `≥` or `≤`.
+        limit: the figure's bound.
+    """
+
+    figure: str
+    sign: str
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Tells whether a mean keeps to the bound."""
+        return value >= self.limit if self.sign == "≥" else value <= self.limit
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """One row of the table.
+    """One table: a training, its variants or its peer, over several seeds.
 
     Attributes:
         name: of it, and of its runs.
         tree: folder of the images, below the data folder.
         weights: short name of pretrained weights.
         label: to learn.
-        schedule: of both contenders; None where `more` says all.
+        schedule: of both contenders.
         more: further options of `facet train`.
         packing: options of `facet pack`.
         peer: whether plain Keras is trained beside.
+        variants: by name of a row, what only that row's training is told; none for one row of Facet.
         elsewhere: further trees that the runs are measured on, too.
+        groups_by: a label whose classes get columns of their own, such as `gender`.
         folds: whether it is a cross-validation.
-        bar: what the mean over the seeds must show on the test split, such as `("≥", 0.95)`.
+        bars: what it must show.
         seeds: of the runs.
     """
 
@@ -61,11 +83,17 @@ class Experiment:
     tree: str
     weights: str
     label: str
-    schedule: Schedule | None = None
+    schedule: Schedule = field(default=Schedule())
     more: tuple[str, ...] = ()
     packing: tuple[str, ...] = ()
     peer: bool = False
-    elsewhere: tuple[str, ...] = field(default=())
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    elsewhere: tuple[str, ...] = ()
+    groups_by: str = ""
     folds: bool = False
-    bar: tuple[str, float] | None = None
+    bars: tuple[Bar, ...] = ()
     seeds: tuple[int, ...] = SEEDS
+
+    def contenders(self) -> tuple[str, ...]:
+        """Gives the rows of the table: `facet` or the variants' names, and `keras` where the peer is trained."""
+        return (*(self.variants or ("facet",)), *(["keras"] if self.peer else []))

@@ -46,17 +46,23 @@ def run_all(experiments: Sequence[Experiment], place: Place, known: Sequence[Fou
     made = {(one["experiment"], one["who"], one["seed"]) for one in known}
     for experiment in experiments:
         for seed in experiment.seeds:
-            for who in ("facet", "keras") if experiment.peer else ("facet",):
+            for who in experiment.contenders():
                 if (experiment.name, who, seed) not in made:
                     place.say(f"{experiment.name}, {who}, seed {seed}")
                     told = {"experiment": experiment.name, "who": who, "seed": seed}
-                    make = {"facet": _facet_run, "keras": _keras_run}[who]
-                    yield [told | one for one in make(experiment, seed, place)]
+                    yield [told | one for one in _run(experiment, who, seed, place)]
 
 
-def _facet_run(experiment: Experiment, seed: int, place: Place) -> list[Found]:
-    run, data = f"{experiment.name}-{seed}", _packed(experiment.tree, experiment.packing, place)
-    options = [*(experiment.schedule.options() if experiment.schedule else []), *experiment.more]
+def _run(experiment: Experiment, who: str, seed: int, place: Place) -> list[Found]:
+    if who == "keras":
+        return _keras_run(experiment, seed, place)
+    return _facet_run(experiment, who, seed, place)
+
+
+def _facet_run(experiment: Experiment, who: str, seed: int, place: Place) -> list[Found]:
+    run = "-".join([experiment.name, *([who.replace(" ", "-")] if who in experiment.variants else []), str(seed)])
+    data = _packed(experiment.tree, experiment.packing, place)
+    options = [*experiment.schedule.options(), *experiment.more, *experiment.variants.get(who, ())]
     weights = place.weights / WEIGHTS[experiment.weights]
     common = ["--run", run, "--label", experiment.label, "--weights", weights, "--seed", seed, *options]
     if experiment.folds:
@@ -71,7 +77,7 @@ def _keras_run(experiment: Experiment, seed: int, place: Place) -> list[Found]:
     data = _packed(experiment.tree, experiment.packing, place)
     model = place.work / f"{experiment.name}-keras-{seed}.keras"
     weights = place.weights / WEIGHTS[experiment.weights]
-    options = experiment.schedule.options() if experiment.schedule else []
+    options = experiment.schedule.options()
     whom = ["--label", experiment.label, "--seed", str(seed)]
     _process(place, [sys.executable, "-m", "benchmarks.accuracy.plain_fit", data, weights, model, *whom, *options])
     return _measured(str(model), experiment, data, place)

@@ -1,7 +1,6 @@
 """Tables of the experiments: mean and standard deviation over seeds or folds, Facet beside its peer."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from statistics import mean, stdev
 from typing import Any
 
@@ -27,45 +26,64 @@ def tables(found: Sequence[Found]) -> str:
     return "\n".join(parts) if parts else "Not measured yet.\n"
 
 
-def figures(one: Found) -> dict[str, float]:
-    """Gives the figures of one measurement, by the titles of their columns, the main one first."""
+def figures(one: Found, groups_by: str = "") -> dict[str, float]:
+    """Gives the figures of one measurement, by the titles of their columns.
+
+    Args:
+        one: the measurement.
+        groups_by: a label whose classes get columns of their own; empty for none.
+    """
     found: dict[str, float] = {}
+    groups = one.get("groups", {}) if one.get("split", "test") == "test" else {}
     place = "test" if one.get("split", "test") == "test" else one["measured_on"]
     for label, metrics in one["metrics"].items():
         shown = ("accuracy", "one_off", "mae", *(["majority"] if label == "attributes" else []))
         found |= {f"{label} {name.replace('_', '-')}, {place}": metrics[name] for name in shown if name in metrics}
-        found |= _parts(label, one.get("groups", {})) if place == "test" else {}
+        found |= _strangers(label, groups) | _film_stars(label, groups)
+        found |= _by_class(label, groups.get(groups_by, {}))
     return found
 
 
-def _parts(label: str, groups: dict[str, Any]) -> dict[str, float]:
-    """Gives the figures of the persons who are not in train, and those of age on IMDB and WIKI together."""
-    found = {}
-    stranger = groups.get("person", {}).get("not in train", {}).get(label, {})
-    name = "mae" if label == "age" else "accuracy"
-    if name in stranger:
-        found[f"{label} {name}, persons not in train"] = stranger[name]
+def _main(label: str) -> str:
+    return "mae" if label == "age" else "accuracy"
+
+
+def _strangers(label: str, groups: dict[str, Any]) -> dict[str, float]:
+    """Gives the figure of the persons who are not in train."""
+    name, metrics = _main(label), groups.get("person", {}).get("not in train", {}).get(label, {})
+    return {f"{label} {name}, persons not in train": metrics[name]} if name in metrics else {}
+
+
+def _film_stars(label: str, groups: dict[str, Any]) -> dict[str, float]:
+    """Gives the figure of age on IMDB and WIKI together."""
     origins = [groups.get("origin", {}).get(origin, {}).get("age", {}) for origin in ("imdb", "wiki")]
-    if label == "age" and all("mae" in origin for origin in origins):
-        count = sum(origin["count"] for origin in origins)
-        found["age mae, IMDB-WIKI alone"] = sum(origin["mae"] * origin["count"] for origin in origins) / count
-    return found
+    if label != "age" or not all("mae" in origin for origin in origins):
+        return {}
+    count = sum(origin["count"] for origin in origins)
+    return {"age mae, IMDB-WIKI alone": sum(origin["mae"] * origin["count"] for origin in origins) / count}
+
+
+def _by_class(label: str, classes: dict[str, Any]) -> dict[str, float]:
+    name = _main(label)
+    return {f"{label} {name}, {which}": told[label][name] for which, told in classes.items() if name in told[label]}
 
 
 def _table(experiment: Experiment, found: list[Found]) -> str:
-    ordered = sorted(found, key=lambda one: (one["who"] != "facet", one["who"], one["seed"]))
-    by_who = {who: _columns(list(mine)) for who, mine in groupby(ordered, lambda one: one["who"])}
-    titles = list(by_who["facet"])
+    rows = {}
+    for who in experiment.contenders():
+        if mine := [figures(one, experiment.groups_by) for one in found if one["who"] == who]:
+            rows[who] = _columns(mine)
+    titles = list(next(iter(rows.values())))
     lines = [f"| {experiment.name} | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
-    for who, columns in by_who.items():
-        lines.append(f"| {_NAMES[who]} | {' | '.join(_spread(columns.get(title, [])) for title in titles)} |")
-    return "\n".join([*lines, "", *_verdicts(experiment, by_who, titles[0])])
+    for who, columns in rows.items():
+        lines.append(f"| {_NAMES.get(who, who)} | {' | '.join(_spread(columns.get(title, [])) for title in titles)} |")
+    return "\n".join([*lines, "", *_verdicts(experiment, rows)])
 
 
-def _columns(found: list[Found]) -> Columns:
+def _columns(found: list[dict[str, float]]) -> Columns:
     columns: Columns = {}
     for one in found:
-        for title, figure in figures(one).items():
+        for title, figure in one.items():
             columns.setdefault(title, []).append(figure)
     return columns
 
@@ -78,21 +96,25 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.{digits}f}{spread} ({len(values)})"
 
 
-def _verdicts(experiment: Experiment, by_who: dict[str, Columns], title: str) -> list[str]:
-    """Says which bars hold, by the figure that stands first."""
-    ours, said = mean(by_who["facet"][title]), []
-    if experiment.bar:
-        sign, limit = experiment.bar
-        holds = ours >= limit if sign == "≥" else ours <= limit
-        said.append(f"Asked: {title} {sign} {limit:g}: {'holds' if holds else '**missed**'}.")
-    if "keras" in by_who:
-        difference = ours - mean(by_who["keras"][title])
-        said.append(_beside(difference, is_age=" mae" in title))
+def _verdicts(experiment: Experiment, rows: dict[str, Columns]) -> list[str]:
+    """Says which bars hold, and how far Facet is from its peer by the figure that stands first."""
+    ours = next(iter(rows.values()))
+    said = [
+        f"Asked: {bar.figure} {bar.sign} {bar.limit:g}: {_holds(bar.holds(mean(ours[bar.figure])))}."
+        for bar in experiment.bars
+    ]
+    if "keras" in rows:
+        title = next(iter(ours))
+        said.append(_beside(mean(ours[title]) - mean(rows["keras"][title]), is_age=" mae" in title))
     return [" ".join(said), ""] if said else []
+
+
+def _holds(kept: bool) -> str:
+    return "holds" if kept else "**missed**"
 
 
 def _beside(difference: float, *, is_age: bool) -> str:
     if is_age:
         return f"Facet less plain Keras on the mean: {difference:+.2f} years."
-    holds = "holds" if difference >= -_ALLOWED else "**missed**"
-    return f"Facet less plain Keras on the mean: {100 * difference:+.2f} points, asked ≥ {-100 * _ALLOWED:g}: {holds}."
+    kept = _holds(difference >= -_ALLOWED)
+    return f"Facet less plain Keras on the mean: {100 * difference:+.2f} points, asked ≥ {-100 * _ALLOWED:g}: {kept}."

@@ -15,7 +15,7 @@ from benchmarks.peers.serving import Answer, serve
 from hdf5_helper.progress import no_words
 from hdf5_helper.reading.reader import HDF5Reader
 from models.description import ModelDescription
-from models.interface.assembling import heads_on, open_training_data, training_feed
+from models.interface.assembling import open_training_data, settings_heads, training_feed
 from models.interface.building import build_model, describe_model
 from models.training.checkpoints import save_checkpoint
 from models.training.distribution.replicas import Replicas
@@ -37,7 +37,7 @@ def prepare(job: Job) -> Callable[[], Answer]:
     settings = _settings(job)
     replicas = Replicas()
     data = open_training_data(settings, replicas, no_words)
-    heads = heads_on(data.reader, settings)
+    heads = settings_heads(data.reader, settings)
     model = build_model(settings, describe_model(settings, heads, "benchmark"), heads, data)
     if job.variant == "saving":
         begin(model, settings.fine_tuning)

@@ -13,13 +13,23 @@ def group_natively(model: Any) -> Any:
     Args:
         model: keras.Model; weights, configuration and values stay as they are.
     """
-    import keras
-
-    for layer in model._flatten_layers():  # noqa: SLF001 - Keras has no public walk through nested models
-        grouped = isinstance(layer, keras.layers.Conv2D) and layer.groups > 1
-        if grouped and layer.data_format == "channels_last" and not isinstance(layer, keras.layers.DepthwiseConv2D):
+    for layer in grouped_convolutions(model):
+        if layer.data_format == "channels_last":
             layer.convolution_op = _native(layer)
     return model
+
+
+def grouped_convolutions(model: Any) -> list[Any]:
+    """Gives the Conv2D layers of more than one group in a keras.Model, those of nested models too."""
+    import keras
+
+    return [
+        layer
+        for layer in model._flatten_layers()  # noqa: SLF001 - Keras has no public walk through nested models
+        if isinstance(layer, keras.layers.Conv2D)
+        and not isinstance(layer, keras.layers.DepthwiseConv2D)
+        and layer.groups > 1
+    ]
 
 
 def _native(layer: Any) -> Callable[[Any, Any], Any]:

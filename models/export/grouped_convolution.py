@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from models.backbones.grouped import grouped_convolutions
+
 
 @contextmanager
 def groups_one_by_one(model: Any) -> Iterator[None]:
@@ -16,15 +18,7 @@ def groups_one_by_one(model: Any) -> Iterator[None]:
     Args:
         model: keras.Model; its Conv2D layers of more than one group, nested ones too.
     """
-    import keras
-
-    grouped = [
-        layer
-        for layer in model._flatten_layers()  # noqa: SLF001 - Keras has no public walk through nested models
-        if isinstance(layer, keras.layers.Conv2D)
-        and not isinstance(layer, keras.layers.DepthwiseConv2D)
-        and layer.groups > 1
-    ]
+    grouped = grouped_convolutions(model)
     biased = [layer for layer in grouped if layer.use_bias]
     before = {layer: vars(layer).get("convolution_op") for layer in grouped}
     for layer in grouped:

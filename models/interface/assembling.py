@@ -1,14 +1,14 @@
 """Puts a trainer together on the splits of one packed file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator, known_rows
 from hdf5_helper.reading.reader import HDF5Reader
 from models.augmentation.recipe import parse_augmentation
-from models.heads.choosing import heads_for
 from models.heads.head import Head
+from models.heads.on_file import class_names_in, heads_on
 from models.network import window_margin
 from models.training.class_weights import example_weights
 from models.training.distribution.replicas import Replicas
@@ -21,15 +21,9 @@ from models.training.stopping import StopFlag
 from models.training.trainer import Trainer
 
 
-def heads_on(reader: HDF5Reader, settings: Settings) -> tuple[Head, ...]:
+def settings_heads(reader: HDF5Reader, settings: Settings) -> tuple[Head, ...]:
     """Gives the heads of a run on a file, whose classes have the file's names."""
-    class_names = class_names_in(reader, settings.label)
-    return heads_for(settings.label, class_names, settings.heads, settings.loss_weights)
-
-
-def class_names_in(reader: HDF5Reader, labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Gives by label the names of its classes or attributes as a file has them; age has none."""
-    return {label: reader.class_names(label) for label in labels if label != "age"}
+    return heads_on(reader, settings.label, settings.heads, settings.loss_weights)
 
 
 def check_same_classes(who: str, theirs: Mapping[str, tuple[str, ...]], heads: tuple[Head, ...], ours: object) -> None:
@@ -76,7 +70,7 @@ def open_training_data(settings: Settings, replicas: Replicas, say: Say) -> HDF5
     """Gives this worker's share of the training batches of a run."""
     fold = settings.fold if settings.fold >= 0 else None
     with HDF5Reader(settings.data, fold=fold) as reader:
-        unknown_counts = unknown_classes(heads_on(reader, settings))
+        unknown_counts = unknown_classes(settings_heads(reader, settings))
         batch = largest_batch(reader, settings.label, settings.batch_size, say, unknown_counts)
     check_shares(batch, settings.gradient_accumulation, replicas)
     return HDF5Generator(

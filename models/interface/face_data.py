@@ -9,7 +9,8 @@ from hdf5_helper.progress import Say
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.reading.reader import HDF5Reader
 from models.heads.head import Head
-from models.interface.assembling import class_names_in, largest_batch
+from models.heads.on_file import class_names_in
+from models.interface.assembling import largest_batch
 from models.interface.building import start_at_labels
 from models.network import start_at
 from models.training.foreign import ForeignData

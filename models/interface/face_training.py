@@ -9,7 +9,8 @@ from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator
 from models.heads.head import Head
-from models.interface.assembling import check_same_classes, check_shares, class_names_in, make_trainer
+from models.heads.on_file import class_names_in
+from models.interface.assembling import check_same_classes, check_shares, make_trainer
 from models.interface.face_data import FaceData
 from models.interface.restoring import newest_checkpoint
 from models.network import backbone_of

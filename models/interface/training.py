@@ -15,7 +15,7 @@ from hdf5_helper.progress import Progress, Say
 from hdf5_helper.reading.generator import HDF5Generator
 from hdf5_helper.wording import bytes_text
 from models.interface.agreeing import agreed
-from models.interface.assembling import check_same_classes, heads_on, make_trainer, open_training_data
+from models.interface.assembling import check_same_classes, make_trainer, open_training_data, settings_heads
 from models.interface.building import build_model, describe_model, say_preprocessing
 from models.interface.restoring import carry_over, newest_checkpoint
 from models.interface.settling import Settled
@@ -71,7 +71,7 @@ def train(
     with ExitStack() as held:
         held.enter_context(stop)  # a signal while the model is built is heard at its first batch
         data = held.enter_context(open_training_data(settings, replicas, say))
-        heads = heads_on(data.reader, settings)
+        heads = settings_heads(data.reader, settings)
         began, earlier_phase = _begun(settled, data, replicas, held, say)
         now = surroundings(replicas.count, settings.precision, settings.gradient_accumulation)
         if sentence := changed(began.surroundings, now):
@@ -102,7 +102,7 @@ def _begun(
 
 def _beginning(settled: Settled, data: HDF5Generator, replicas: Replicas, say: Say) -> tuple[Checkpoint, str]:
     """Gives a run before its first step: a new model, or another run's and the phase that this one was in."""
-    settings, heads = settled.settings, heads_on(data.reader, settled.settings)
+    settings, heads = settled.settings, settings_heads(data.reader, settled.settings)
     if settings.start:
         with replicas.scope():
             started = load_checkpoint(start_checkpoint(settings))

@@ -16,11 +16,15 @@ _LARGEST = 20
 
 def confusion_names(heads: tuple[Head, ...]) -> list[str]:
     """Names the cells of all confusion matrices, row by row: `LABEL TRUE PREDICTED` by class number."""
-    return [f"{head.label} {true} {said}" for head in _with_classes(heads) for true, said in _cells(head)]
+    return [
+        f"{head.label} {true} {said}"
+        for head in _with_classes(heads)
+        for true, said in product(range(head.classes), repeat=2)
+    ]
 
 
-def confusion_pairs(heads: tuple[Head, ...], outputs: Any, inputs: Any) -> list[Any]:
-    """Gives a tensor [examples in the cell, examples of the true class] for each of `confusion_names`.
+def confusion_pairs(heads: tuple[Head, ...], outputs: Any, inputs: Any) -> Any:
+    """Gives a tensor (cells, 2): [examples in the cell, examples of the true class] for each of `confusion_names`.
 
     Args:
         heads: of the model.
@@ -29,14 +33,14 @@ def confusion_pairs(heads: tuple[Head, ...], outputs: Any, inputs: Any) -> list[
     """
     import tensorflow as tf
 
-    pairs = []
+    pairs = [tf.zeros((0, 2))]
     for head in _with_classes(heads):
         said, true = head.decisions(tf.cast(outputs[head.label], tf.float32), inputs["targets"][head.label])
         truly = tf.one_hot(true, head.classes) * inputs["counted"][head.label][:, None]
         cells = tf.matmul(truly, tf.one_hot(said, head.classes), transpose_a=True)
-        rows = tf.reduce_sum(truly, axis=0)
-        pairs += [tf.stack([cells[i, j], rows[i]]) for i, j in _cells(head)]
-    return pairs
+        rows = tf.broadcast_to(tf.reduce_sum(truly, axis=0)[:, None], cells.shape)
+        pairs.append(tf.reshape(tf.stack([cells, rows], axis=-1), [-1, 2]))
+    return tf.concat(pairs, axis=0)
 
 
 def confusions(heads: tuple[Head, ...], sums: Sums) -> dict[str, list[list[float]]]:
@@ -88,7 +92,3 @@ def read_confusions(path: Path) -> dict[tuple[str, int], dict[str, list[list[flo
 
 def _with_classes(heads: tuple[Head, ...]) -> list[Head]:
     return [head for head in heads if 0 < head.classes <= _LARGEST]
-
-
-def _cells(head: Head) -> list[tuple[int, int]]:
-    return list(product(range(head.classes), range(head.classes)))

@@ -7,8 +7,9 @@ from typing import Any
 from hdf5_helper.errors import FacetError, did_you_mean
 from hdf5_helper.reading.reader import HDF5Reader
 from models.backbones.registry import BACKBONES, backbone_named
-from models.heads.choosing import heads_for, main_metric, metric_choices
+from models.heads.choosing import main_metric, metric_choices
 from models.heads.head import Head
+from models.heads.on_file import heads_on
 from models.training.phase import FINE_TUNING
 from models.training.recipe_files import Recipe
 from models.training.setting_names import for_both_phases
@@ -106,8 +107,7 @@ def _made(values: dict[str, Any], reader: HDF5Reader) -> Settings:
     values = built_in | values
     label = tuple(values["label"])
     _check_labels(reader, label)
-    names = {label: reader.class_names(label) for label in label}
-    heads = heads_for(label, names, values.get("heads"), values.get("loss_weights"))
+    heads = heads_on(reader, label, values.get("heads", {}), values.get("loss_weights", {}))
     settings = make_settings(values | {"best_metric": _best_metric(values.get("best_metric"), heads)})
     if settings.fold >= 0:
         reader.check_folds(settings.fold)
@@ -226,8 +226,8 @@ def typed_changes(asked: dict[str, Any], before: Settings, reader: HDF5Reader) -
     if "weights" in changes:
         changes |= _weights_told(_weights_file(changes), changes["weights"])
     if "best_metric" in changes:
-        names = {label: reader.class_names(label) for label in before.label}
-        changes["best_metric"] = _best_metric(changes["best_metric"], heads_for(before.label, names, before.heads))
+        heads = heads_on(reader, before.label, before.heads, before.loss_weights)
+        changes["best_metric"] = _best_metric(changes["best_metric"], heads)
     return changes
 
 

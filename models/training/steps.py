@@ -98,8 +98,8 @@ def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas) -> 
 
     def replica(inputs: Any) -> Any:
         outputs = scores(tf.cast(inputs["images"], tf.float32), training=False)
-        pairs = _pairs(heads, outputs, inputs, 0.0) + confusion_pairs(heads, outputs, inputs)
-        return _reduced(tf.stack(pairs), inputs["flags"])
+        pairs = tf.stack(_pairs(heads, outputs, inputs, 0.0)), confusion_pairs(heads, outputs, inputs)
+        return _reduced(tf.concat(pairs, axis=0), inputs["flags"])
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(inputs: Any) -> Any:
