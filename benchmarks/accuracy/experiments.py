@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 WEIGHTS = {
     "faces": "mobilenet_1.0_224_faces_notop.weights.h5",
     "imagenet": "mobilenet_1.0_224_imagenet_notop.weights.h5",
+    "imagenet_v2": "mobilenet_v2_0.35_224_imagenet_notop.weights.h5",
 }
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -71,7 +72,8 @@ class Experiment:
         more: further options of `facet train`.
         packing: options of `facet pack`.
         peer: whether plain Keras is trained beside.
-        variants: by name of a row, what only that row's training is told; none for one row of Facet.
+        variants: by name of a row, what only that row's training is told, with `{faces}` for the path of those
+            weights; none for one row of Facet.
         elsewhere: further trees that the runs are measured on, too.
         groups_by: a label whose classes get columns of their own, such as `gender`.
         folds: whether it is a cross-validation.

@@ -16,7 +16,12 @@ _WEIGHTED = {
     "no class weights": ("--class-weights", "none"),
 }
 
-EXPERIMENTS = (
+#: A short training on few faces, that shows what a single choice changes.
+_SHORT = Schedule(128, 3, 6, trainable_layers=_ALL)
+_THREE = (0, 1, 2)
+
+#: What is asked of Facet, beside plain Keras where that can do it.
+_ASKED = (
     Experiment(
         "gender-faces",
         _AGEGENDER,
@@ -35,6 +40,34 @@ EXPERIMENTS = (
         peer=True,
         elsewhere=_ELSEWHERE,
         bars=(Bar("age mae, test", "≤", 6.2),),
+    ),
+    Experiment(
+        "age-gender-faces",
+        _AGEGENDER,
+        "faces",
+        "gender,age",
+        Schedule(192, 3, 6, trainable_layers=_TOP_BLOCKS),
+        elsewhere=_ELSEWHERE,
+        bars=(Bar("gender accuracy, test", "≥", 0.96), Bar("age mae, test", "≤", 6.2)),
+    ),
+    Experiment(
+        "celeba-attributes",
+        "celeba",
+        "faces",
+        "attributes",
+        Schedule(160, 3, 6, trainable_layers=_TOP_BLOCKS),
+        more=("--image-size", "160x128"),  # CelebA's own shape
+        packing=("--split", "0.8,0.1,0.1"),
+        bars=(Bar("attributes accuracy, test", "≥", 0.86),),
+    ),
+    Experiment(
+        "adience-folds",
+        "adience",
+        "faces",
+        "age_group,gender",
+        Schedule(160, 3, 6, trainable_layers=_TOP_BLOCKS),
+        folds=True,
+        seeds=(0,),
     ),
     Experiment(
         "gender-imagenet",
@@ -66,3 +99,56 @@ EXPERIMENTS = (
         groups_by="gender",
     ),
 )
+
+#: What helps to choose: one question each.
+_CHOICES = (
+    Experiment(
+        "weights",
+        _AFAD,
+        "faces",
+        "gender",
+        _SHORT,
+        variants={
+            "MobileNet, faces": (),
+            "MobileNet, ImageNet": ("--weights", "{imagenet}"),
+            "MobileNetV2 × 0.35, ImageNet": ("--weights", "{imagenet_v2}", "--trainable-layers", "all"),
+            "MobileNet, none": ("--weights", "none", "--backbone", "mobilenet"),
+        },
+        seeds=_THREE,
+    ),
+    Experiment(
+        "image-size",
+        _AFAD,
+        "faces",
+        "age",
+        Schedule(128, 6, 0),
+        variants={str(side): ("--image-size", str(side)) for side in (64, 96, 128, 160, 192, 224)},
+        seeds=_THREE,
+    ),
+    Experiment(
+        "phases",
+        _AFAD,
+        "imagenet",
+        "gender",
+        _SHORT,
+        variants={
+            "warm-up alone": ("--fine-tuning-epochs", "0"),
+            "top 4 layers": ("--trainable-layers", "4"),
+            "top 16 layers": ("--trainable-layers", "16"),
+            "all layers": (),
+            "all layers, no warm-up": ("--warm-up-epochs", "0"),
+        },
+        seeds=_THREE,
+    ),
+    Experiment(
+        "augmentation",
+        _AFAD,
+        "imagenet",
+        "gender",
+        _SHORT,
+        variants={name: ("--augment", name) for name in ("none", "mirror", "afad", "strong", "mirror,mixup=0.2")},
+        seeds=_THREE,
+    ),
+)
+
+EXPERIMENTS = _ASKED + _CHOICES

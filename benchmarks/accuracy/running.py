@@ -60,15 +60,16 @@ def _run(experiment: Experiment, who: str, seed: int, place: Place) -> list[Foun
 
 
 def _facet_run(experiment: Experiment, who: str, seed: int, place: Place) -> list[Found]:
-    run = "-".join([experiment.name, *([who.replace(" ", "-")] if who in experiment.variants else []), str(seed)])
+    run = f"{experiment.name}-{experiment.contenders().index(who)}-{seed}"
     data = _packed(experiment.tree, experiment.packing, place)
-    options = [*experiment.schedule.options(), *experiment.more, *experiment.variants.get(who, ())]
-    weights = place.weights / WEIGHTS[experiment.weights]
+    files = {name: place.weights / file for name, file in WEIGHTS.items()}
+    told = [option.format(**files) for option in experiment.variants.get(who, ())]
+    options, weights = [*experiment.schedule.options(), *experiment.more, *told], files[experiment.weights]
     common = ["--run", run, "--label", experiment.label, "--weights", weights, "--seed", seed, *options]
     if experiment.folds:
         folds = json.loads(_facet(place, "train", data, "--folds", *common, "--json"))["folds"]
-        told = [{name: fold[name] for name in ("fold", "count", "metrics")} for fold in folds]
-        return [{"measured_on": experiment.tree} | fold for fold in told]
+        kept = [{name: fold[name] for name in ("fold", "count", "metrics")} for fold in folds]
+        return [{"measured_on": experiment.tree} | fold for fold in kept]
     _facet(place, "train", data, *common)
     return _measured(run, experiment, data, place)
 
