@@ -9,6 +9,7 @@ from typing import Any
 import xxhash
 
 from hdf5_helper.errors import FacetError
+from models.backbones.building import build_backbone
 from models.backbones.imagenet import load_imagenet
 from models.backbones.registry import backbone_named, known_backbone
 from models.preprocessing import Preprocessing
@@ -49,7 +50,7 @@ def read_weights_file(path: Path) -> WeightsFile:
     """
     if not path.is_file():
         raise FacetError(f"weights {path}: no such file, expected imagenet, none or a Keras weights file")
-    sidecar = path.with_name(f"{path.name}.json")
+    sidecar = sidecar_of(path)
     if not sidecar.is_file():
         return WeightsFile(path)
     try:
@@ -60,6 +61,11 @@ def read_weights_file(path: Path) -> WeightsFile:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise FacetError(f"{sidecar}: expected JSON with architecture, arguments and preprocessing ({error})") from None
+
+
+def sidecar_of(path: Path) -> Path:
+    """Gives where the sidecar of a weights file lies, whether there is one or not."""
+    return path.with_name(f"{path.name}.json")
 
 
 def check_architecture(weights: WeightsFile, backbone: str) -> None:
@@ -81,21 +87,56 @@ def preprocessing_for(backbone: str, weights: WeightsFile | None) -> Preprocessi
 def load_backbone_weights(model: Any, weights: str, backbone: str, arguments: dict[str, Any]) -> None:
     """Loads `--weights` into a fresh backbone.
 
+    Where a sidecar says that the file is of the same architecture with other arguments, such as VGG-Face up to `fc7`
+    for a run that ends in `pool5`, the layers of the same name are taken out of it.
+
     Args:
         model: as `build_backbone` gives it.
         weights: `none`, `imagenet` or a file's path.
         backbone: registry name.
         arguments: the backbone's arguments.
+
+    Raises:
+        FacetError: the file does not fit.
     """
     if weights == "none":
         return
     if weights == "imagenet":
         load_imagenet(model, backbone, model.input_shape[1:3], arguments)
         return
+    file = read_weights_file(Path(weights))
+    if file.architecture and file.arguments != arguments:
+        _load_layers(model, file, backbone, arguments)
+    else:
+        _load(model, file.path, f"{backbone} with arguments {arguments}")
+
+
+def _load(model: Any, path: Path, what: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one line for each layer that does not fit, before the error
-            model.load_weights(weights)
+            model.load_weights(path)
     except Exception as error:  # noqa: BLE001 - Keras raises bare Exception and others here
         reason = " ".join(str(error).split()).partition(". ")[0]
-        raise FacetError(f"weights {weights}: do not fit {backbone} with arguments {arguments} ({reason})") from None
+        raise FacetError(f"weights {path}: do not fit {what} ({reason})") from None
+
+
+def _load_layers(model: Any, file: WeightsFile, backbone: str, arguments: dict[str, Any]) -> None:
+    """Loads the network that the file holds, and takes the layers of the model out of it."""
+    size = backbone_named(backbone).size
+    whole = build_backbone(backbone, (size, size), file.arguments, seed=0)
+    _load(whole, file.path, f"{backbone} with arguments {file.arguments}, as its sidecar says")
+    theirs = {layer.name: layer for layer in whole.layers}
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights(_same(layer, theirs.get(layer.name), file, arguments).get_weights())
+
+
+def _same(layer: Any, theirs: Any, file: WeightsFile, arguments: dict[str, Any]) -> Any:
+    """Gives the layer of the file's network that a layer of a run's corresponds to."""
+    if theirs is None or [w.shape for w in theirs.weights] != [w.shape for w in layer.weights]:
+        raise FacetError(
+            f"weights {file.path}: are of {file.architecture} with arguments {file.arguments}, which has no such layer"
+            f" as {layer.name} with arguments {arguments}"
+        )
+    return theirs

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("predict", "Classify pictures with a run or a model."),
     "export": ("export", "Write a model for other programs: .pb, SavedModel, ONNX, LiteRT."),
     "verify-export": ("verify_export", "Measure an exported file in every runtime."),
+    "import-weights": ("import_weights", "Turn weights of another framework into Keras weights."),
     "benchmark": ("benchmark", "Measure Facet beside what a user would pick instead."),
 }
 

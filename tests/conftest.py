@@ -60,6 +60,26 @@ def real_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def shared_fixtures() -> Callable[[str], Path]:
+    """Gives the folder of published weight files of a format: `torch7`, `caffe`, `matconvnet`.
+
+    They lie in $FACET_FIXTURES, else in ../shared/fixtures. A folder that is missing there fails the test if
+    FACET_FIXTURES is set, and skips it otherwise.
+    """
+
+    def find(name: str) -> Path:
+        given = os.environ.get("FACET_FIXTURES")
+        folder = (Path(given) if given else ROOT.parent / "shared" / "fixtures") / name
+        if folder.is_dir():
+            return folder
+        if given:
+            pytest.fail(f"FACET_FIXTURES={given} has no folder {name}")
+        pytest.skip(f"published weight files not found: {folder} (set FACET_FIXTURES)")
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def tensorflow_1() -> Path:
     """Gives the folder of TensorFlow 1.15's C library, fetched once for all sessions.
 

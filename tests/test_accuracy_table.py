@@ -3,6 +3,10 @@ import pytest
 from benchmarks.accuracy.plan import EXPERIMENTS
 from benchmarks.accuracy.table import figures, tables
 
+COMMAND = (
+    "facet train agegender_cleaned.h5 --label gender --weights faces --image-size 128 --warm-up-epochs 4"
+    " --warm-up-learning-rate 0.001 --fine-tuning-epochs 4 --fine-tuning-learning-rate 0.0001 --trainable-layers 4"
+)
 BELOW = (
     "Asked: gender accuracy, test ≥ 0.95: holds. Facet less plain Keras on the mean: -0.50 points, asked ≥ -0.3:"
     " **missed**."
@@ -30,7 +34,9 @@ def test_a_table_has_mean_and_deviation_of_each_figure_for_facet_and_its_peer():
         run("keras", 1, 0.96, 0.94),
     ]
     assert tables(found).splitlines() == [
-        "| gender-faces | gender accuracy, test | gender accuracy, persons not in train |",
+        f"**gender-faces**: `{COMMAND}`",
+        "",
+        "| | gender accuracy, test | gender accuracy, persons not in train |",
         "|---|---|---|",
         "| Facet | 0.9500 ± 0.0141 (2) | 0.9400 ± 0.0141 (2) |",
         "| plain Keras `fit` | 0.9550 ± 0.0071 (2) | 0.9400 ± 0.0000 (2) |",
@@ -60,8 +66,8 @@ def test_variants_of_a_training_are_rows_of_one_table():
         told | {"who": who, "metrics": {"age": {"mae": mae}}}
         for who, mae in (("no class weights", 6.0), ("balanced class weights", 7.0))
     ]
-    assert tables(found).splitlines() == [
-        "| afad-age | age mae, test |",
+    assert tables(found).splitlines()[2:] == [
+        "| | age mae, test |",
         "|---|---|",
         "| balanced class weights | 7.00 (1) |",
         "| no class weights | 6.00 (1) |",

@@ -2,10 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from foreign_networks import torchvision_layers
+from torchvision_resnext import forward
+from weight_files_pytorch import state_dict
 
 from hdf5_helper.errors import FacetError
 from models.backbones.building import build_backbone
 from models.backbones.grouped import group_natively
+from models.pretrained.targets import targets_of
 
 NARROW = {"width": 0.0625, "cardinality": 4, "blocks": (1, 2, 1, 1)}
 
@@ -21,56 +25,12 @@ def model():
     return built
 
 
-def convolved(images, kernel, stride=1, pad=0, groups=1):
-    """PyTorch's Conv2d on NHWC, by its definition."""
-    images = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    side, inside, outside = len(kernel), images.shape[-1] // groups, kernel.shape[-1] // groups
-    length = (images.shape[1] - side) // stride + 1
-    found = np.zeros((len(images), length, length, kernel.shape[-1]))
-    for group in range(groups):
-        taken, given = slice(group * inside, (group + 1) * inside), slice(group * outside, (group + 1) * outside)
-        for y in range(side):
-            for x in range(side):
-                part = images[:, y : y + stride * length : stride, x : x + stride * length : stride, taken]
-                found[..., given] += part[:, :length, :length] @ kernel[y, x, :, given]
-    return found
-
-
-def normalised(values, layer):
-    gamma, beta, mean, variance = layer.get_weights()
-    return gamma * (values - mean) / np.sqrt(variance + 1e-5) + beta
-
-
-def stem(images, layer):
-    """conv1, bn1, relu, maxpool of torchvision's resnet.py; the pooling pads with minus infinity."""
-    values = np.maximum(normalised(convolved(images, kernel(layer("conv1")), 2, 3), layer("bn1")), 0)
-    padded = np.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-    length = values.shape[1] // 2
-    cuts = [slice(first, first + 2 * length, 2) for first in range(3)]
-    return np.max([padded[:, rows, columns] for rows in cuts for columns in cuts], axis=0)
-
-
-def block(values, layer, prefix, stride):
-    """`Bottleneck.forward` of torchvision's resnet.py."""
-    own = lambda name: layer(f"{prefix}_{name}")  # noqa: E731
-    out = np.maximum(normalised(convolved(values, kernel(own("conv1"))), own("bn1")), 0)
-    out = np.maximum(normalised(convolved(out, kernel(own("conv2")), stride, 1, 4), own("bn2")), 0)
-    out = normalised(convolved(out, kernel(own("conv3"))), own("bn3"))
-    if prefix.endswith("_0"):
-        values = normalised(convolved(values, kernel(own("downsample_0")), stride), own("downsample_1"))
-    return np.maximum(out + values, 0)
-
-
-def kernel(layer):
-    return layer.get_weights()[0].astype(np.float64)
-
-
 def test_it_computes_what_torchvision_s_definition_says(model):
-    images = np.random.default_rng(1).normal(0, 1, (2, 64, 64, 3))
-    values = stem(images, model.get_layer)
-    for prefix, stride in (("layer1_0", 1), ("layer2_0", 2), ("layer2_1", 1), ("layer3_0", 2), ("layer4_0", 2)):
-        values = block(values, model.get_layer, prefix, stride)
-    found = model(images.astype(np.float32)).numpy()
+    images = np.random.default_rng(1).normal(0, 1, (2, 64, 64, 3)).astype(np.float32)
+    arrays = {f"{w.path.replace('/', '.')}": w.numpy() for w in model.weights}
+    state = state_dict(torchvision_layers(targets_of(model), arrays))
+    values = forward(images.transpose(0, 3, 1, 2), state, NARROW["blocks"], NARROW["cardinality"]).transpose(0, 2, 3, 1)
+    found = model(images).numpy()
     assert found.shape == values.shape == (2, 2, 2, 128)
     np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-4 * abs(values).max())
 

@@ -96,6 +96,11 @@ class Experiment:
     bars: tuple[Bar, ...] = ()
     seeds: tuple[int, ...] = SEEDS
 
+    def command(self) -> str:
+        """Gives the command of its first training, as a reader would type it; variants change single options."""
+        options = [*self.schedule.options(), *self.more, *(["--folds"] if self.folds else [])]
+        return f"facet train {self.tree}.h5 --label {self.label} --weights {self.weights} {' '.join(options)}"
+
     def contenders(self) -> tuple[str, ...]:
         """Gives the rows of the table: `facet` or the variants' names, and `keras` where the peer is trained."""
         return (*(self.variants or ("facet",)), *(["keras"] if self.peer else []))

@@ -74,7 +74,8 @@ def _table(experiment: Experiment, found: list[Found]) -> str:
         if mine := [figures(one, experiment.groups_by) for one in found if one["who"] == who]:
             rows[who] = _columns(mine)
     titles = list(next(iter(rows.values())))
-    lines = [f"| {experiment.name} | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
+    lines = [f"**{experiment.name}**: `{experiment.command()}`", ""]
+    lines += [f"| | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
     for who, columns in rows.items():
         lines.append(f"| {_NAMES.get(who, who)} | {' | '.join(_spread(columns.get(title, [])) for title in titles)} |")
     return "\n".join([*lines, "", *_verdicts(experiment, rows)])

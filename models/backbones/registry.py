@@ -15,7 +15,7 @@ _CAFFE = Preprocessing("BGR", (103.939, 116.779, 123.68), 1.0)
 #: x / 127.5 - 1 (TF-slim); `keras.applications` mode tf.
 _SLIM = Preprocessing("RGB", (127.5, 127.5, 127.5), 127.5)
 #: Mean and standard deviation of ImageNet on 0–1, times 255 (torchvision); `keras.applications` mode torch.
-_TORCH = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+TORCHVISION = Preprocessing("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 #: x / 128 - 1; keras/src/applications/efficientnet_v2.py does so for S, M and L.
 _EFFICIENT = Preprocessing("RGB", (128.0, 128.0, 128.0), 128.0)
 
@@ -101,7 +101,7 @@ BACKBONES = {
         ),
         Backbone("resnet50", "ResNet50", "resnet50", _CAFFE, 224, 23_587_712, _CONVS),
         Backbone(
-            *("resnext50", "ResNeXt50", "resnext50", _TORCH, 224, 23_048_128, ("stem", *_numbered("layer", 1, 4))),
+            *("resnext50", "ResNeXt50", "resnext50", TORCHVISION, 224, 23_048_128, ("stem", *_numbered("layer", 1, 4))),
             builder=resnext50,
             weights_at="resnext50_32x4d-7cdf4587.pth of https://download.pytorch.org/models/",
         ),
@@ -119,10 +119,10 @@ BACKBONES = {
             fixed=_OUTSIDE,
         ),
         Backbone(
-            *("efficientnetv2b0", "EfficientNetV2B0", "efficientnetv2-b0", _TORCH, 224, 5_919_312, _V2_B0),
+            *("efficientnetv2b0", "EfficientNetV2B0", "efficientnetv2-b0", TORCHVISION, 224, 5_919_312, _V2_B0),
             fixed=_BY_NAME,
         ),
-        Backbone("densenet121", "DenseNet121", "densenet121", _TORCH, 224, 7_037_504, _CONVS),
+        Backbone("densenet121", "DenseNet121", "densenet121", TORCHVISION, 224, 7_037_504, _CONVS),
         Backbone("xception", "Xception", "xception", _SLIM, 299, 20_861_480, _numbered("block", 1, 14), 71),
     )
 }
@@ -152,14 +152,14 @@ def _others(names: str, keras_name: str, preprocessing: Preprocessing, *sizes: i
 _APPLICATIONS = (
     *_others("ResNet{101,152}", "resnet{}", _CAFFE),
     *_others("ResNet{50,101,152}V2", "resnet{}v2", _SLIM),
-    *_others("DenseNet{169,201}", "densenet{}", _TORCH),
+    *_others("DenseNet{169,201}", "densenet{}", TORCHVISION),
     *_others("Inception{V3}", "inception_{}", _SLIM, 299, smallest=75),
     *_others("InceptionResNet{V2}", "inception_resnet_{}", _SLIM, 299, smallest=75),
     *_others("NASNet{Mobile,Large}", "nasnet_{}", _SLIM, 224, 331),
-    *_others("EfficientNetB{0,1,2,3,4,5,6,7}", "efficientnetb{}", _TORCH, 224, 240, 260, 300, 380, 456, 528, 600),
-    *_others("EfficientNetV2{B1,B2,B3}", "efficientnetv2-{}", _TORCH, 240, 260, 300, fixed=_BY_NAME),
+    *_others("EfficientNetB{0,1,2,3,4,5,6,7}", "efficientnetb{}", TORCHVISION, 224, 240, 260, 300, 380, 456, 528, 600),
+    *_others("EfficientNetV2{B1,B2,B3}", "efficientnetv2-{}", TORCHVISION, 240, 260, 300, fixed=_BY_NAME),
     *_others("EfficientNetV2{S,M,L}", "efficientnetv2-{}", _EFFICIENT, 384, 480, fixed=_BY_NAME),
-    *_others("ConvNeXt{Tiny,Small,Base,Large,XLarge}", "convnext_{}", _TORCH, fixed=_OUTSIDE),
+    *_others("ConvNeXt{Tiny,Small,Base,Large,XLarge}", "convnext_{}", TORCHVISION, fixed=_OUTSIDE),
 )
 
 #: Every function of `keras.applications`, by its own name.

@@ -1,0 +1,1 @@
+"""Weight files of other frameworks: read to named arrays, mapped to a backbone, written as Keras weights."""

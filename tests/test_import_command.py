@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+from weight_files_caffe import write_caffe
+
+#: MobileNet's first layers only: enough to be refused.
+LAYERS = [("conv1", {"weight": np.zeros((8, 3, 3, 3), np.float32), "bias": np.zeros(8, np.float32)})]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_caffe(tmp_path / "net.caffemodel", LAYERS)
+    (tmp_path / "notes.txt").write_text("no weights at all, but a text that is long enough to be looked at")
+    (tmp_path / "taken.weights.h5").write_text("here already")
+    return tmp_path
+
+
+def run(facet, folder, command):
+    return facet("import-weights", *command.split(), cwd=folder)
+
+
+def test_list_shows_the_arrays_of_a_file(facet, folder):
+    answer = run(facet, folder, "net.caffemodel --list")
+    assert (answer.code, answer.stderr) == (0, "")
+    *arrays, last = answer.stdout.splitlines()
+    assert [line.split() for line in arrays] == [["conv1.weight", "float32", "8x3x3x3"], ["conv1.bias", "float32", "8"]]
+    assert last.startswith("net.caffemodel: Caffe")
+    assert last.endswith(", 2 arrays with 224 values")
+
+
+def test_list_as_json_is_one_value(facet, folder):
+    answer = run(facet, folder, "net.caffemodel --list --json")
+    assert json.loads(answer.stdout)["arrays"] == [
+        {"name": "conv1.weight", "dtype": "float32", "shape": [8, 3, 3, 3]},
+        {"name": "conv1.bias", "dtype": "float32", "shape": [8]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("none.t7 out.weights.h5 --architecture vggface", "none.t7: No such file or directory, expected a file of …"),
+        ("notes.txt --list", "notes.txt: no weights file that Facet knows, expected one of …"),
+        ("net.caffemodel --architecture vggface", "OUT.weights.h5: none given, expected the file to write, or --list"),
+        ("net.caffemodel out.weights.h5", "--architecture: none given, expected one of densenet121, …"),
+        (
+            "net.caffemodel out.h5 --architecture vggface",
+            "out.h5: expected a name that ends in .weights.h5, which Keras reads",
+        ),
+        (
+            "net.caffemodel taken.weights.h5 --architecture vggface",
+            "taken.weights.h5: exists already, expected another name, or --overwrite",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vgface",
+            "backbone 'vgface': expected one of densenet121, …",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --set width",
+            "--set 'width': expected key=value",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --set depth=3",
+            "architecture vggface with arguments {'output': 'fc7', 'depth': 3}: …",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --color RGB",
+            "--color, --mean, --scale: expected both color and mean, and scale where it is not 1",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --color RGB --mean 1,2",
+            "--mean '1,2': expected 3 numbers with commas",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture mobilenet",
+            "net.caffemodel: does not fit mobilenet: missing: conv1_bn.gamma, conv1_bn.beta, …",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_everything_as_it_was(facet, folder, command, sentence):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    answer = run(facet, folder, command)
+    found, expected = answer.stderr, f"facet: {sentence}"
+    assert (answer.code, answer.stdout, found.count("\n")) == (1, "", 1)
+    assert found.startswith(expected[:-1]) if expected.endswith("…") else found == f"{expected}\n"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,0 +1,202 @@
+"""One network written in every format comes back as the same Keras weights, and computes what an oracle computes."""
+
+import hashlib
+import json
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from foreign_networks import (
+    NARROW,
+    channels_first,
+    channels_last,
+    in_words,
+    keras_targets,
+    random_arrays,
+    torchvision_layers,
+)
+from torchvision_resnext import forward
+from weight_files_caffe import prototxt, write_caffe
+from weight_files_keras_h5 import write_keras_h5
+from weight_files_matconvnet import MatConvNetForm, write_matconvnet
+from weight_files_pytorch import state_dict, write_pytorch
+from weight_files_safetensors import write_safetensors
+from weight_files_torch7 import write_torch7
+
+from hdf5_helper.errors import FacetError
+from hdf5_helper.progress import no_words
+from models.backbones.building import build_backbone
+from models.preprocessing import Preprocessing
+from models.pretrained.importing import Import, import_weights
+from models.weights import load_backbone_weights, read_weights_file
+
+RESNEXT = {"width": 0.0625, "cardinality": 4, "blocks": (1, 2, 1, 1)}
+BGR = Preprocessing("BGR", (93.5940, 104.7624, 129.1863), 1.0)
+
+#: The classifier of 10 persons on the narrow fc7.
+CLASSIFIER = {"kernel": np.zeros((10, 256), np.float32), "bias": np.zeros(10, np.float32)}
+
+
+@pytest.fixture(scope="module")
+def vgg_face():
+    """Gives VGG-Face's arrays in Keras's shapes, small enough for values to stay finite, and as layers of Torch."""
+    targets = keras_targets("vggface", NARROW)
+    arrays = {name: array / 8 for name, array in random_arrays(targets).items()}
+    return targets, arrays, in_words([*channels_first(targets, arrays), ("fc8", CLASSIFIER)])
+
+
+@pytest.fixture(scope="module")
+def resnext():
+    """Gives ResNeXt50's arrays in Keras's shapes, and as torchvision's layers."""
+    targets = keras_targets("resnext50", RESNEXT)
+    arrays = random_arrays(targets)
+    fc = ("fc", {"weight": np.zeros((40, 128), np.float32), "bias": np.zeros(40, np.float32)})
+    return targets, arrays, [*torchvision_layers(targets, arrays), fc]
+
+
+def keras_layers(targets, arrays):
+    layers = {}
+    for target in targets:
+        layers.setdefault(target.layer, {})[target.role] = arrays[target.name]
+    return list(layers.items())
+
+
+def imported(source, architecture, arguments, folder, **more):
+    """Imports a file; gives the weights file."""
+    out = folder / f"{source.name}.weights.h5"
+    import_weights(Import(source, out, architecture, arguments, **more), no_words)
+    return out
+
+
+def loaded(path, architecture, arguments, size):
+    model = build_backbone(architecture, size, arguments, seed=0)
+    load_backbone_weights(model, str(path), architecture, read_weights_file(path).arguments)
+    return model
+
+
+@pytest.fixture(scope="module")
+def four_files(vgg_face, tmp_path_factory):
+    """Gives one VGG-Face in the four formats that it is published in."""
+    targets, arrays, layers = vgg_face
+    folder = tmp_path_factory.mktemp("files")
+    write_torch7(folder / "face.t7", layers)
+    write_caffe(folder / "face.caffemodel", layers)
+    write_matconvnet(folder / "face.mat", channels_last(layers, targets))
+    write_keras_h5(folder / "face.h5", keras_layers(targets, arrays))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["face.t7", "face.caffemodel", "face.mat", "face.h5"])
+def test_vgg_face_comes_back_from_every_format_it_is_published_in(name, vgg_face, four_files, tmp_path):
+    targets, arrays, _layers = vgg_face
+    model = loaded(imported(four_files / name, "vggface", {"width": 1 / 16}, tmp_path), "vggface", NARROW, (224, 224))
+    found = dict(zip([target.name for target in targets], model.get_weights(), strict=True))
+    assert all(np.array_equal(found[target], arrays[target]) for target in arrays)
+
+
+@pytest.mark.parametrize(
+    "form", [MatConvNetForm(old=True, loose=True), MatConvNetForm(version="7.3"), MatConvNetForm(dag=True)]
+)
+def test_every_kind_of_matconvnet_file_gives_the_same_weights(form, vgg_face, tmp_path):
+    targets, arrays, layers = vgg_face
+    write_matconvnet(tmp_path / "face.mat", channels_last(layers, targets), form)
+    out = imported(tmp_path / "face.mat", "vggface", {"width": 1 / 16}, tmp_path)
+    found = loaded(out, "vggface", NARROW, (224, 224)).get_weights()
+    assert all(np.array_equal(*pair) for pair in zip(found, arrays.values(), strict=True))
+
+
+def test_vgg_face_computes_what_opencv_computes_of_the_caffe_file(vgg_face, four_files, tmp_path):
+    _targets, _arrays, layers = vgg_face
+    pooled = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
+    (tmp_path / "net.prototxt").write_text(prototxt(layers[:-1], (3, 224, 224), pooled=pooled))
+    net = cv2.dnn.readNetFromCaffe(str(tmp_path / "net.prototxt"), str(four_files / "face.caffemodel"))
+    images = np.random.default_rng(0).normal(0, 1, (1, 224, 224, 3)).astype(np.float32)
+    net.setInput(images.transpose(0, 3, 1, 2))
+    expected = np.maximum(net.forward(), 0)
+    out = imported(four_files / "face.caffemodel", "vggface", {"width": 1 / 16}, tmp_path)
+    found = loaded(out, "vggface", NARROW, (224, 224))(images).numpy()
+    assert found.shape == expected.shape == (1, 256)
+    assert 0.2 < np.mean(found > 0) < 0.8
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+def test_resnext50_comes_back_from_pytorch_and_computes_what_torchvision_defines(form, resnext, tmp_path):
+    _targets, arrays, layers = resnext
+    path = tmp_path / "resnext"
+    if form == "safetensors":
+        write_safetensors(path, layers)
+    else:
+        write_pytorch(path, layers, legacy=form == "legacy")
+    model = loaded(imported(path, "resnext50", RESNEXT, tmp_path), "resnext50", RESNEXT, (64, 64))
+    found = {weight.path.replace("/", "."): weight.numpy() for weight in model.weights}
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    images = np.random.default_rng(1).normal(0, 1, (1, 64, 64, 3)).astype(np.float32)
+    expected = forward(images.transpose(0, 3, 1, 2), state_dict(layers), RESNEXT["blocks"], 4).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("face.t7", BGR),
+        ("face.caffemodel", BGR),
+        ("face.h5", BGR),
+        ("face.mat", Preprocessing("RGB", (1.0, 1.0, 1.0), 1.0)),  # the mean in the file
+    ],
+)
+def test_the_sidecar_says_what_weights_of_a_format_want_to_see(name, wanted, four_files, tmp_path):
+    out = imported(four_files / name, "vggface", {"width": 1 / 16}, tmp_path)
+    assert read_weights_file(out).preprocessing == wanted
+
+
+def test_torchvisions_weights_want_its_normalised_rgb(resnext, tmp_path):
+    write_pytorch(tmp_path / "resnext.pth", resnext[2])
+    out = imported(tmp_path / "resnext.pth", "resnext50", RESNEXT, tmp_path)
+    assert read_weights_file(out).preprocessing == Preprocessing(
+        "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    )
+
+
+def test_the_sidecar_says_where_the_weights_are_from(four_files, tmp_path):
+    preprocessing = Preprocessing("RGB", (1.0, 2.0, 3.0), 4.0)
+    told = {"licence": "CC BY-NC 4.0", "trained_on": "2,622 celebrities", "preprocessing": preprocessing}
+    source = four_files / "face.t7"
+    out = imported(source, "vggface", {"width": 1 / 16}, tmp_path, **told)
+    found = json.loads(out.with_name(f"{out.name}.json").read_text())
+    assert found == {
+        "architecture": "vggface",
+        "arguments": {"output": "fc7", "width": 1 / 16},
+        "preprocessing": {"color": "RGB", "mean": [1.0, 2.0, 3.0], "scale": 4.0},
+        "source": {
+            "file": "face.t7",
+            "format": found["source"]["format"],
+            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        },
+        "licence": "CC BY-NC 4.0",
+        "trained_on": "2,622 celebrities",
+    }
+    assert found["source"]["format"].startswith("Torch7")
+
+
+def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(four_files, tmp_path):
+    with pytest.raises(FacetError) as error:
+        imported(four_files / "face.caffemodel", "vggface", {"width": 1 / 8}, tmp_path)
+    assert str(error.value) == (
+        f"{four_files / 'face.caffemodel'}: does not fit vggface: of another shape: conv1_1.kernel (4x3x3x3 in the"
+        " file, 3x3x3x8 in Keras), conv1_1.bias (4 in the file, 8 in Keras), conv1_2.kernel (4x4x3x3 in the file,"
+        " 3x3x8x8 in Keras) and 27 more"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_weights_are_float32_whatever_the_file_holds(vgg_face, tmp_path):
+    _targets, _arrays, layers = vgg_face
+    doubles = [(name, {role: array.astype(np.float64) for role, array in layer.items()}) for name, layer in layers]
+    write_torch7(tmp_path / "face.t7", doubles)
+    kinds = set()
+    with h5py.File(imported(tmp_path / "face.t7", "vggface", {"width": 1 / 16}, tmp_path)) as file:
+        file.visititems(lambda _name, item: kinds.add(item.dtype) if isinstance(item, h5py.Dataset) else None)
+    assert kinds == {np.dtype("float32")}
