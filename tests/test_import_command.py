@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ LAYERS = [("conv1", {"weight": np.zeros((8, 3, 3, 3), np.float32), "bias": np.ze
 def folder(tmp_path):
     write_caffe(tmp_path / "net.caffemodel", LAYERS)
     (tmp_path / "notes.txt").write_text("no weights at all, but a text that is long enough to be looked at")
+    (tmp_path / "face.tar.gz").write_bytes(gzip.compress(b"weights inside"))
     (tmp_path / "taken.weights.h5").write_text("here already")
     return tmp_path
 
@@ -41,7 +43,14 @@ def test_list_as_json_is_one_value(facet, folder):
     ("command", "sentence"),
     [
         ("none.t7 out.weights.h5 --architecture vggface", "none.t7: No such file or directory, expected a file of …"),
-        ("notes.txt --list", "notes.txt: no weights file that Facet knows, expected one of …"),
+        (
+            "notes.txt --list",
+            "notes.txt: no weights file that Facet knows, expected one of .pth, .h5, .mat, .safetensors, .t7, …",
+        ),
+        (
+            "face.tar.gz --list",
+            "face.tar.gz: an archive packed by gzip, expected the weights file inside: unpack it first",
+        ),
         ("net.caffemodel --architecture vggface", "OUT.weights.h5: none given, expected the file to write, or --list"),
         ("net.caffemodel out.weights.h5", "--architecture: none given, expected one of densenet121, …"),
         (

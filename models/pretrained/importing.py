@@ -104,7 +104,8 @@ def _tell(wanted: Import, found: NamedArrays, fit: Match, say: Say) -> None:
     how = "in the order of its layers" if fit.by_order else "by name"
     say(f"{wanted.source}: {found.form}, {values:,} values in {len(fit.arrays)} arrays, found {how}")
     if fit.left_out:
-        say(f"its classifier is left out: {', '.join(fit.left_out)}")
+        places = "" if found.named else "layer "
+        say(f"its classifier is left out: {', '.join(f'{places}{name}' for name in fit.left_out)}")
 
 
 def _sidecar(

@@ -10,6 +10,8 @@ from hdf5_helper.errors import FacetError
 from models.pretrained.named_arrays import NamedArrays
 
 _HEAD = 512
+#: What an archive packed by gzip begins with (RFC 1952), as Oxford's .tar.gz do.
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -64,5 +66,7 @@ def read_arrays(path: Path) -> tuple[Format, NamedArrays]:
     for known in FORMATS:
         if known.looks_like(head):
             return known, known.reader()(path)
+    if head.startswith(_GZIP):
+        raise FacetError(f"{path}: an archive packed by gzip, expected the weights file inside: unpack it first")
     suffixes = ", ".join(known.suffixes for known in FORMATS)
-    raise FacetError(f"{path}: no weights file that Facet knows, expected one of {suffixes} (Torch7 to safetensors)")
+    raise FacetError(f"{path}: no weights file that Facet knows, expected one of {suffixes}")
