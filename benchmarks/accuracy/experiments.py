@@ -18,13 +18,13 @@ class Schedule:
     """What Facet and its peer both do.
 
     Attributes:
-        image_size: side of the images in pixels.
+        image_size: side of the images in pixels, or `HEIGHTxWIDTH`, which the peer does not take.
         warm_up, fine_tuning: epochs.
         rates: learning rate of each phase, of Adam.
         trainable_layers: of the backbone, in fine-tuning; a number, counted from the top.
     """
 
-    image_size: int = 128
+    image_size: int | str = 128
     warm_up: int = 4
     fine_tuning: int = 4
     rates: tuple[float, float] = (1e-3, 1e-4)

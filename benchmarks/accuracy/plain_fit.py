@@ -52,7 +52,7 @@ class Job:
 
 
 def _network(job: Job, mean: float) -> tuple[keras.Model, keras.Model]:
-    size, file = job.schedule.image_size, read_weights_file(job.weights)
+    size, file = int(job.schedule.image_size), read_weights_file(job.weights)
     base = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(size, size, 3), **file.arguments)
     base.load_weights(job.weights)
     kernel, bias = (file.preprocessing or Preprocessing()).kernel_and_bias()
@@ -94,7 +94,7 @@ def _phase(job: Job, model: keras.Model, data: dict[str, Any], phase: int, best:
 
 
 def _split(job: Job, split: str) -> Split:
-    side = job.schedule.image_size
+    side = int(job.schedule.image_size)
     with HDF5Reader(job.data, image_size=(side, side)) as reader:
         rows = reader.split(split)
         return reader.read(rows), reader.labels(job.label)[rows].astype(np.float32)[:, None]
@@ -103,7 +103,7 @@ def _split(job: Job, split: str) -> Split:
 def train(job: Job) -> None:
     """Trains both phases and saves the best epoch's model."""
     keras.utils.set_random_seed(job.seed)
-    side = job.schedule.image_size
+    side = int(job.schedule.image_size)
     images = HDF5Generator(job.data, "train", _BATCH, job.label, image_size=(side, side), seed=job.seed)
     data: dict[str, Any] = {"train": images, "validation": _split(job, "validation"), "best": None}
     mean = float(np.mean(images.reader.labels(job.label)[images.order.rows], dtype=np.float64))

@@ -55,8 +55,7 @@ _ASKED = (
         "celeba",
         "faces",
         "attributes",
-        Schedule(160, 3, 6, trainable_layers=_TOP_BLOCKS),
-        more=("--image-size", "160x128"),  # CelebA's own shape
+        Schedule("160x128", 3, 6, trainable_layers=_TOP_BLOCKS),  # CelebA's own shape
         packing=("--split", "0.8,0.1,0.1"),
         bars=(Bar("attributes accuracy, test", "≥", 0.86),),
     ),
