@@ -32,6 +32,8 @@ class Preprocessing:
             raise FacetError(
                 f"preprocessing needs 3 means and 1 or 3 scales above 0, found {self.mean} and {self.scale}"
             )
+        if not np.isfinite([*self.mean, *self.scales]).all():
+            raise FacetError(f"preprocessing needs finite numbers, found {self.mean} and {self.scale}")
         if len(set(self.scales)) == 1:
             object.__setattr__(self, "scale", self.scales[0])
 

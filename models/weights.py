@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import xxhash
 
 from hdf5_helper.errors import FacetError
-from models.backbones.building import build_backbone
 from models.backbones.imagenet import load_imagenet
 from models.backbones.registry import backbone_named, known_backbone
 from models.preprocessing import Preprocessing
@@ -25,6 +25,8 @@ class WeightsFile:
         arguments: the backbone's arguments.
         preprocessing: what the weights want to see, None where no sidecar says it.
         trained_on: what the weights have seen, for model cards.
+        holds: arguments of the larger network that the file holds, such as VGG-Face up to `fc7`; empty where it holds
+            just the backbone.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class WeightsFile:
     arguments: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
     trained_on: str = ""
+    holds: dict[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Gives the XXH3-128 of the file, hex."""
@@ -56,9 +59,9 @@ def read_weights_file(path: Path) -> WeightsFile:
     try:
         values = json.loads(sidecar.read_text(encoding="utf-8"))
         preprocessing = Preprocessing.from_dict(values["preprocessing"]) if "preprocessing" in values else None
-        return WeightsFile(
-            path, values["architecture"], values.get("arguments", {}), preprocessing, values.get("trained_on", "")
-        )
+        more = {name: dict(values.get(name, {})) for name in ("arguments", "holds")}
+        trained_on = values.get("trained_on", "")
+        return WeightsFile(path, values["architecture"], more["arguments"], preprocessing, trained_on, more["holds"])
     except (ValueError, KeyError, TypeError) as error:
         raise FacetError(f"{sidecar}: expected JSON with architecture, arguments and preprocessing ({error})") from None
 
@@ -87,9 +90,6 @@ def preprocessing_for(backbone: str, weights: WeightsFile | None) -> Preprocessi
 def load_backbone_weights(model: Any, weights: str, backbone: str, arguments: dict[str, Any]) -> None:
     """Loads `--weights` into a fresh backbone.
 
-    Where a sidecar says that the file is of the same architecture with other arguments, such as VGG-Face up to `fc7`
-    for a run that ends in `pool5`, the layers of the same name are taken out of it.
-
     Args:
         model: as `build_backbone` gives it.
         weights: `none`, `imagenet` or a file's path.
@@ -105,38 +105,32 @@ def load_backbone_weights(model: Any, weights: str, backbone: str, arguments: di
         load_imagenet(model, backbone, model.input_shape[1:3], arguments)
         return
     file = read_weights_file(Path(weights))
-    if file.architecture and file.arguments != arguments:
-        _load_layers(model, file, backbone, arguments)
-    else:
-        _load(model, file.path, f"{backbone} with arguments {arguments}")
-
-
-def _load(model: Any, path: Path, what: str) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one line for each layer that does not fit, before the error
-            model.load_weights(path)
+            _load_layers(model, file.path) if file.holds else model.load_weights(file.path)
     except Exception as error:  # noqa: BLE001 - Keras raises bare Exception and others here
         reason = " ".join(str(error).split()).partition(". ")[0]
-        raise FacetError(f"weights {path}: do not fit {what} ({reason})") from None
+        raise FacetError(f"weights {weights}: do not fit {backbone} with arguments {arguments} ({reason})") from None
 
 
-def _load_layers(model: Any, file: WeightsFile, backbone: str, arguments: dict[str, Any]) -> None:
-    """Loads the network that the file holds, and takes the layers of the model out of it."""
-    size = backbone_named(backbone).size
-    whole = build_backbone(backbone, (size, size), file.arguments, seed=0)
-    _load(whole, file.path, f"{backbone} with arguments {file.arguments}, as its sidecar says")
-    theirs = {layer.name: layer for layer in whole.layers}
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(_same(layer, theirs.get(layer.name), file, arguments).get_weights())
+def _load_layers(model: Any, path: Path) -> None:
+    """Takes the layers of a model, by name, out of a `.weights.h5` of a larger one."""
+    with h5py.File(path, "r") as file:
+        stored = _layers_in(file)
+        for layer in model.layers:
+            if layer.weights:
+                values = stored.get(layer.name, {})
+                layer.set_weights([values[str(place)][()] for place in range(len(values))])
 
 
-def _same(layer: Any, theirs: Any, file: WeightsFile, arguments: dict[str, Any]) -> Any:
-    """Gives the layer of the file's network that a layer of a run's corresponds to."""
-    if theirs is None or [w.shape for w in theirs.weights] != [w.shape for w in layer.weights]:
-        raise FacetError(
-            f"weights {file.path}: are of {file.architecture} with arguments {file.arguments}, which has no such layer"
-            f" as {layer.name} with arguments {arguments}"
-        )
-    return theirs
+def _layers_in(file: h5py.File) -> dict[str, Any]:
+    """Gives the groups of Keras's format in which the layers' arrays lie, called 0, 1, …, by the layers' names."""
+    groups: dict[str, Any] = {}
+
+    def note(place: str, item: Any) -> None:
+        if place.endswith("/vars") and "name" in item.attrs:
+            groups[str(item.attrs["name"])] = item
+
+    file.visititems(note)
+    return groups

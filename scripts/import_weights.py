@@ -67,11 +67,9 @@ def _wanted(source: Path, out: Path | None, values: dict[str, Any]) -> "Import":
         raise FacetError("OUT.weights.h5: none given, expected the file to write, or --list")
     if not values["architecture"]:
         raise FacetError(f"--architecture: none given, expected one of {', '.join(sorted(BACKBONES))}")
-    if out.exists() and not values["overwrite"]:
-        raise FacetError(f"{out}: exists already, expected another name, or --overwrite")
     preprocessing = _preprocessing(values["color"], values["mean"], values["scale"])
-    told = (values["licence"], values["trained_on"])
-    return Import(source, out, values["architecture"], pairs(values["sets"]), preprocessing, *told)
+    told = {name: values[name] for name in ("licence", "trained_on", "overwrite")}
+    return Import(source, out, values["architecture"], pairs(values["sets"]), preprocessing, **told)
 
 
 def _preprocessing(color: str | None, mean: str | None, scale: str | None) -> "Preprocessing | None":

@@ -3,7 +3,9 @@ import json
 
 import numpy as np
 import pytest
+from foreign_networks import foreign_layers
 from weight_files_caffe import write_caffe
+from weight_files_torch7 import write_torch7
 
 #: MobileNet's first layers only: enough to be refused.
 LAYERS = [("conv1", {"weight": np.zeros((8, 3, 3, 3), np.float32), "bias": np.zeros(8, np.float32)})]
@@ -39,10 +41,32 @@ def test_list_as_json_is_one_value(facet, folder):
     ]
 
 
+def test_vgg_face_is_imported_and_taken_by_a_training(facet, tmp_path):
+    layers = foreign_layers("vggface", {"width": 1 / 64}, last=False)
+    write_torch7(tmp_path / "face.t7", layers)
+    (tmp_path / "face.weights.h5").write_text("old")
+    (tmp_path / "face.weights.h5.json").write_text("old")
+    command = (
+        "face.t7 face.weights.h5 --architecture vggface --set width=0.015625 --overwrite --licence CC --trained-on x"
+    )
+    answer = run(facet, tmp_path, f"{command} --color RGB --mean 1,2,3 --scale 4,5,6 --json")
+    assert answer.code == 0, answer.stderr
+    told = json.loads((tmp_path / "face.weights.h5.json").read_text())
+    assert json.loads(answer.stdout) == {"weights": "face.weights.h5", **told}
+    assert told["preprocessing"] == {"color": "RGB", "mean": [1.0, 2.0, 3.0], "scale": [4.0, 5.0, 6.0]}
+    assert (told["licence"], told["trained_on"]) == ("CC", "x")
+    assert facet("sample", "faces", "--layout", "agegender", "--count", 60, "--image-size", 64, cwd=tmp_path).code == 0
+    assert facet("pack", "faces", "faces.h5", cwd=tmp_path).code == 0
+    assert "next: facet train FILE.h5 --backbone vggface --weights face.weights.h5" in answer.stderr
+    options = "--backbone vggface --weights face.weights.h5 --batch-size 16 --warm-up-epochs 1 --fine-tuning-epochs 0"
+    trained = facet("train", "faces.h5", "--run", "first", "--label", "gender", *options.split(), cwd=tmp_path)
+    assert trained.code == 0, trained.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("none.t7 out.weights.h5 --architecture vggface", "none.t7: No such file or directory, expected a file of …"),
+        ("none.t7 out.weights.h5 --architecture vggface", "none.t7: no such file, expected a file of weights"),
         (
             "notes.txt --list",
             "notes.txt: no weights file that Facet knows, expected one of .pth, .h5, .mat, .safetensors, .t7, …",
@@ -59,7 +83,7 @@ def test_list_as_json_is_one_value(facet, folder):
         ),
         (
             "net.caffemodel taken.weights.h5 --architecture vggface",
-            "taken.weights.h5: exists already, expected another name, or --overwrite",
+            "taken.weights.h5: exists already, expected another name, or --overwrite of a file",
         ),
         (
             "net.caffemodel out.weights.h5 --architecture vgface",
@@ -82,7 +106,27 @@ def test_list_as_json_is_one_value(facet, folder):
             "--mean '1,2': expected 3 numbers with commas",
         ),
         (
+            "net.caffemodel none/out.weights.h5 --architecture vggface",
+            "none/out.weights.h5: none is no folder, expected one that exists",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --set name=x",
+            "architecture vggface: name is not to be set",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --set width=.inf",
+            "architecture vggface with arguments {'output': 'fc7', 'width': inf}: cannot convert float infinity to …",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --color RGB --mean nan,0,0",
+            "preprocessing needs finite numbers, found (nan, 0.0, 0.0) and 1.0",
+        ),
+        (
             "net.caffemodel out.weights.h5 --architecture mobilenet",
+            "--color, --mean: none given, and what Caffe, V2 weights of mobilenet see differs",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture mobilenet --color RGB --mean 0,0,0",
             "net.caffemodel: does not fit mobilenet: missing: conv1_bn.gamma, conv1_bn.beta, …",
         ),
     ],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from foreign_networks import channels_first, channels_last, in_words, keras_targets
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def network():
     targets = keras_targets("vggface", {"output": "fc7"})
-    values = np.random.default_rng(0).normal(0, 0.01, 1 << 20).astype(np.float32)
+    # a prime number of values: no two rows are alike
+    values = np.random.default_rng(0).normal(0, 0.01, 1_000_003).astype(np.float32)
     return targets, {target.name: np.resize(values, target.shape) for target in targets}
 
 
@@ -76,3 +78,7 @@ def test_it_is_imported_in_a_minute_and_in_two_and_a_half_times_its_size(network
             digests.add(hashlib.file_digest(file, "sha256").hexdigest())
         source.unlink()
     assert len(digests) == 1
+    with h5py.File(out) as file:
+        stored = {group.attrs["name"]: group for group in (layer["vars"] for layer in file["layers"].values())}
+        arrays = network[1]
+        assert all(np.array_equal(stored[name]["0"], arrays[f"{name}.kernel"]) for name in ("conv1_1", "fc6", "fc7"))

@@ -71,7 +71,7 @@ def imported(source, architecture, arguments, folder, **more):
 
 def loaded(path, architecture, arguments, size):
     model = build_backbone(architecture, size, arguments, seed=0)
-    load_backbone_weights(model, str(path), architecture, read_weights_file(path).arguments)
+    load_backbone_weights(model, str(path), architecture, arguments)
     return model
 
 
@@ -168,7 +168,8 @@ def test_the_sidecar_says_where_the_weights_are_from(four_files, tmp_path):
     found = json.loads(out.with_name(f"{out.name}.json").read_text())
     assert found == {
         "architecture": "vggface",
-        "arguments": {"output": "fc7", "width": 1 / 16},
+        "arguments": {"width": 1 / 16},
+        "holds": {"output": "fc7", "width": 1 / 16},
         "preprocessing": {"color": "RGB", "mean": [1.0, 2.0, 3.0], "scale": 4.0},
         "source": {
             "file": "face.t7",
@@ -190,6 +191,48 @@ def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(four_files, tm
         " 3x3x8x8 in Keras) and 27 more"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_at_no_time_are_there_weights_beside_the_sidecar_of_others(four_files, tmp_path, monkeypatch):
+    out = imported(four_files / "face.t7", "vggface", {"width": 1 / 16}, tmp_path)
+    (tmp_path / "net.t7").write_bytes((four_files / "face.t7").read_bytes())
+    seen = []
+    replace = type(out).replace
+
+    def interrupted(path, target):
+        seen.append((target.name, sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("."))))
+        if target.name.endswith(".json"):
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(type(out), "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        import_weights(Import(tmp_path / "net.t7", out, "vggface", {"width": 1 / 16}, overwrite=True), no_words)
+    assert seen == [
+        (out.name, ["face.t7.weights.h5", "net.t7"]),
+        (f"{out.name}.json", ["face.t7.weights.h5", "net.t7"]),
+    ]
+
+
+def test_the_file_that_is_imported_is_never_replaced(four_files, tmp_path):
+    same = tmp_path / "face.weights.h5"
+    same.write_bytes((four_files / "face.h5").read_bytes())
+    with pytest.raises(FacetError) as error:
+        Import(same, same, "vggface", overwrite=True)
+    assert str(error.value) == f"{same}: is the file that is imported, expected another name"
+
+
+def test_a_picture_is_seen_by_imported_weights_as_opencv_prepares_it_for_caffe(four_files, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    preprocessing = read_weights_file(
+        imported(four_files / "face.caffemodel", "vggface", {"width": 1 / 16}, tmp_path)
+    ).preprocessing
+    kernel, bias = preprocessing.kernel_and_bias()
+    found = picture.astype(np.float32) @ kernel[0, 0] + bias
+    # OpenCV's own reading order is BGR, and VGG-Face's demonstration subtracts these from it
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    expected = cv2.dnn.blobFromImage(bgr, mean=(93.5940, 104.7624, 129.1863))[0].transpose(1, 2, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_weights_are_float32_whatever_the_file_holds(vgg_face, tmp_path):

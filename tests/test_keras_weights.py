@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from foreign_networks import NARROW, random_arrays
 
+from hdf5_helper.errors import FacetError
 from models.backbones.building import without_preprocessing
 from models.backbones.registry import backbone_named
 from models.pretrained import keras_weights
@@ -30,3 +31,16 @@ def test_keras_loads_what_was_written(name, arguments, tmp_path, monkeypatch):
     loaded.load_weights(tmp_path / "out.weights.h5")
     found = [variable.numpy() for layer in layers_with_variables(loaded) for variable, _role in own_variables(layer)]
     assert all(np.array_equal(*pair) for pair in zip(found, arrays.values(), strict=True))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_are_not_finite_are_refused(value, tmp_path):
+    model = abstract_network(backbone_named("vggface"), NARROW)
+    arrays = random_arrays(targets_of(model))
+    arrays["conv3_1.bias"] = arrays["conv3_1.bias"].astype(np.float64)
+    arrays["conv3_1.bias"][1] = value
+    with pytest.raises(FacetError) as error:
+        write_keras_weights(model, arrays, tmp_path / "out.weights.h5")
+    assert str(error.value) == (
+        "conv3_1.bias holds values that are not finite in float32, expected a trained network's"
+    )

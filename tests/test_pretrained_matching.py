@@ -14,7 +14,7 @@ from hdf5_helper.errors import FacetError
 from models.backbones.registry import backbone_named
 from models.pretrained.matching import match
 from models.pretrained.named_arrays import NamedArrays
-from models.pretrained.targets import Target, abstract_network, is_chain
+from models.pretrained.targets import Target, abstract_network, is_plain_chain
 
 KERNEL = Target("conv", "Conv2D", "kernel", (3, 3, 2, 4))
 BIAS = Target("conv", "Conv2D", "bias", (4,))
@@ -32,8 +32,8 @@ def values(shape, dtype=np.float32):
     return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
 
 
-def taken(arrays, targets, axes="OIHW", chain=True, **more):
-    found = match(NamedArrays("test", arrays, axes, **more), targets, chain=chain)
+def taken(arrays, targets, axes="OIHW", plain_chain=True, **more):
+    found = match(NamedArrays("test", arrays, axes, **more), targets, plain_chain=plain_chain)
     return {target.name: found.arrays[target.name].reshape(target.shape) for target in targets}
 
 
@@ -110,7 +110,7 @@ def test_vgg_face_is_found_by_the_order_of_its_layers_where_they_have_no_names(v
     last = ("40", {"kernel": values((10, 256)), "bias": values(10)})
     found = named([*layers, last], named=False)
     assert same(taken(found.arrays, targets, named=False), arrays)
-    assert match(found, targets, chain=True).left_out == ("40",)
+    assert match(found, targets, plain_chain=True).left_out == ("40",)
 
 
 def test_what_pytorch_numbers_is_in_the_order_of_its_numbers():
@@ -131,13 +131,13 @@ def test_resnext50_is_found_by_torchvisions_names():
     arrays = random_arrays(targets)
     found = dict(named(torchvision_layers(targets, arrays)).arrays)
     found |= {"fc.weight": values((40, 256)), "fc.bias": values(40)}
-    assert same(taken(found, targets, chain=False), arrays)
+    assert same(taken(found, targets, plain_chain=False), arrays)
 
 
 def test_the_classifier_is_left_out_and_told(vgg_face):
     targets, arrays = vgg_face
     last = ("fc8", {"kernel": values((10, 256)), "bias": values(10)})
-    found = match(named(in_words([*channels_first(targets, arrays), last])), targets, chain=True)
+    found = match(named(in_words([*channels_first(targets, arrays), last])), targets, plain_chain=True)
     assert found.left_out == ("fc8",)
 
 
@@ -154,13 +154,56 @@ def test_many_of_a_kind_are_counted():
     assert refusal({"conv0.bias": values(2)}, wanted) == "missing: conv1.bias, conv2.bias, conv3.bias and 2 more"
 
 
-@pytest.mark.parametrize(("name", "chain"), [("vgg16", True), ("vggface", True), ("resnext50", False)])
-def test_a_network_is_a_chain_where_no_layer_has_several_inputs(name, chain):
-    assert is_chain(abstract_network(backbone_named(name), {})) is chain
+@pytest.mark.parametrize(
+    ("name", "plain"), [("vgg16", True), ("vggface", True), ("resnext50", False), ("mobilenet", False)]
+)
+def test_a_network_is_a_plain_chain_where_every_framework_computes_the_same_in_the_same_order(name, plain):
+    assert is_plain_chain(abstract_network(backbone_named(name), {})) is plain
+
+
+def test_layers_in_no_known_order_are_never_matched_by_order():
+    wanted = [Target(f"block1_conv{n}", "Conv2D", "kernel", (1, 1, 2, 2)) for n in (1, 2)]
+    found = {"a.10.weight": values((2, 2, 1, 1)), "b.2.weight": values((2, 2, 1, 1))}
+    assert refusal(found, wanted, in_order=False) == (
+        "layers have other names than this architecture's, and stand in no known order"
+    )
+
+
+def test_two_layers_that_could_be_the_same_are_refused():
+    found = {"conv.weight": values((4, 2, 3, 3)), "CONV.weight": values((4, 2, 3, 3))}
+    assert refusal(found, [KERNEL]) == "layers conv and CONV could be the same, expected one of them"
+
+
+@pytest.mark.parametrize("name", ["head.conv9", "fc_bn", "logits_aux", "prob_map.3", "fc9.2"])
+def test_a_layer_whose_name_only_begins_like_a_classifier_is_left_over(name):
+    found = {"conv.weight": values((4, 2, 3, 3)), f"{name}.weight": values((5, 4))}
+    assert refusal(found, [KERNEL]) == f"left over: {name}.kernel"
+
+
+def test_a_convolution_called_like_a_classifier_is_left_over():
+    found = {"conv.weight": values((4, 2, 3, 3)), "fc.weight": values((5, 4, 3, 3))}
+    assert refusal(found, [KERNEL]) == "left over: fc.kernel"
+
+
+def test_a_layer_without_a_name_is_a_classifier_only_behind_all_others():
+    wanted = [Target("block1_conv1", "Conv2D", "kernel", (1, 1, 2, 2))]
+    found = {"0.weight": values((2, 2, 1, 1)), "1.weight": values((5, 2)), "2.weight": values((2, 2, 3, 3))}
+    assert refusal(found, wanted, named=False) == "left over: 2.kernel"
+
+
+def test_vgg16_of_pytorch_is_found_by_order_with_its_three_dense_layers_left_out():
+    wanted = [Target(f"block1_conv{n}", "Conv2D", "kernel", (1, 1, 2, 2)) for n in (1, 2)]
+    kernels = {f"features.{n}.weight": values((2, 2, 1, 1)) for n in (0, 2)}
+    dense = {f"classifier.{n}.weight": values((5, 2)) for n in (0, 3, 6)}
+    found = match(NamedArrays("test", kernels | dense, "OIHW"), wanted, plain_chain=True)
+    assert (list(found.arrays), found.left_out) == (
+        ["block1_conv1.kernel", "block1_conv2.kernel"],
+        ("classifier.0", "classifier.3", "classifier.6"),
+    )
 
 
 def test_a_network_that_is_no_chain_is_never_matched_by_order():
-    assert refusal({"0.weight": values((4, 2, 3, 3))}, [KERNEL], chain=False, named=False) == (
+    assert refusal({"0.weight": values((4, 2, 3, 3))}, [KERNEL], plain_chain=False, named=False) == (
         "no layer is called as this architecture's are, such as conv"
     )
 

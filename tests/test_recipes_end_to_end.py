@@ -28,7 +28,6 @@ from models.training.stopping import Stopped
 
 #: A VGG of an eighth of the channels, for VGG19 too, which has no narrow form.
 _VGG = ("vggface", {"width": 0.125})
-_FACE = ("vggface", {"width": 1 / 32})
 _RESNEXT = ("resnext50", {"width": 0.125, "cardinality": 4, "blocks": [1, 1]})
 
 #: By recipe: layout, backbone and its arguments, and sizes of images and window where they are not 64 and all of it.
@@ -36,9 +35,14 @@ _NARROW = {
     "afad-gender": ("afad", *_VGG, {}),
     "afad-age": ("afad", *_VGG, {}),
     "afad-age-gender": ("afad", *_VGG, {}),
-    "adience-vggface": ("adience", *_FACE, {}),
-    "adience-vggface-3class": ("adience", *_FACE, {"image_size": (256, 256), "crop": (224, 224)}),
-    "agegender-vggface-features": ("agegender", *_FACE, {}),
+    "adience-vggface": ("adience", "vggface", {"width": 1 / 32, "output": "conv4_2"}, {}),
+    "adience-vggface-3class": (
+        "adience",
+        "vggface",
+        {"width": 1 / 32, "output": "fc7"},
+        {"image_size": (256, 256), "crop": (224, 224)},
+    ),
+    "agegender-vggface-features": ("agegender", "vggface", {"width": 1 / 32, "output": "pool5"}, {}),
     "celeba-attributes": ("celeba", *_RESNEXT, {"image_size": (64, 52)}),
     "celeba-attributes-bce": ("celeba", *_RESNEXT, {"image_size": (64, 52)}),
     "adience-age-group": ("adience", *_RESNEXT, {"crop": (48, 48)}),
@@ -78,29 +82,25 @@ def _new_session():
 
 
 def narrow(recipe, packed, folder):
-    """Gives the request for a short training of a recipe, of two epochs in all.
-
-    Imported weights tell their width themselves, and the recipe which layer it ends in.
-    """
+    """Gives the request for a short training of a recipe, of two epochs in all."""
     layout, backbone, arguments, sizes = _NARROW[recipe]
     tuned = read_recipe(recipe).values.get("fine_tuning_epochs")
     given = {
         "image_size": (64, 64),
         "batch_size": 16,
-        "weights": "none",
+        "backbone": backbone,
+        "weights": str(published(recipe, folder)) if recipe in _PUBLISHED else "none",
         "warm_up_epochs": 1 if tuned else 2,
         "fine_tuning_epochs": 1 if tuned else 0,
     }
-    if recipe in _PUBLISHED:
-        given, sets = given | {"weights": str(published(recipe, folder))}, {}
-    else:
-        given, sets = given | {"backbone": backbone}, {"backbone_arguments": arguments}
+    sets = {"backbone_arguments": arguments}
     return TrainRequest(packed(layout, count=90), run=recipe, given=given | sizes, sets=sets, recipe=recipe)
 
 
 def published(recipe, folder):
     """Writes random weights as another framework would, and imports them."""
     _layout, backbone, arguments, _sizes = _NARROW[recipe]
+    arguments = {name: value for name, value in arguments.items() if name != "output"}
     name, write = _PUBLISHED[recipe]
     write(folder / name, foreign_layers(backbone, arguments, last=write is write_matconvnet))
     out = folder / "imported.weights.h5"

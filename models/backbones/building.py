@@ -34,7 +34,7 @@ def build_backbone(name: str, image_size: tuple[int, int], arguments: dict[str, 
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             model = backbone.build(None, image_size, arguments, name="backbone")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FacetError(f"backbone {name} with arguments {arguments}: {error}") from None
     model = without_chance(without_preprocessing(model))
     model.name = "backbone"

@@ -81,6 +81,8 @@ def read_unguarded(path: Path) -> NamedArrays:
 def _check_origin(file: h5py.File, root: Any) -> None:
     if "nb_layers" in root.attrs:
         raise FacetError("weights of a Keras before 1.0, expected Keras 1 or later")
+    if "layers" in file and not file.attrs:
+        raise FacetError("weights of Keras 3, expected those of another framework: --weights takes these as they are")
     if not {"layer_names", "layer_names0"} & set(root.attrs):
         raise FacetError("an HDF5 file of another program, expected weights or a model of Keras 1 or 2")
     if _text(root.attrs.get("backend")) == "theano":

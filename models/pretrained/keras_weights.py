@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from hdf5_helper.errors import FacetError
 from models.pretrained.named_arrays import Array
 from models.pretrained.targets import Target, layers_with_variables, own_variables, targets_of
 
@@ -25,6 +26,9 @@ def write_keras_weights(model: Any, arrays: Mapping[str, Array], path: Path) -> 
         model: as `abstract_network` gives it.
         arrays: by `LAYER.ROLE`, each reshapable to its variable's shape.
         path: of an HDF5 file, replaced.
+
+    Raises:
+        FacetError: values that are not finite.
     """
     targets = targets_of(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,13 +65,16 @@ def _copy(
         file.require_group(name).attrs.update(item.attrs)
         return
     target = targets[int(item[()])]
-    _fill(file.create_dataset(name, target.shape, np.float32), arrays[target.name])
+    _fill(file.create_dataset(name, target.shape, np.float32), arrays[target.name], target.name)
 
 
-def _fill(dataset: h5py.Dataset, array: Array) -> None:
+def _fill(dataset: h5py.Dataset, array: Array, name: str) -> None:
     """Writes slabs along the array's first axis, which holds a whole number of the data set's rows."""
     rows = dataset.shape[0] // array.shape[0]
     step = max(1, _SLAB // (array[:1].size * 4))
     for start in range(0, array.shape[0], step):
-        slab = np.ascontiguousarray(array[start : start + step], np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+            slab = np.ascontiguousarray(array[start : start + step], np.float32)
+        if not np.isfinite(slab).all():
+            raise FacetError(f"{name} holds values that are not finite in float32, expected a trained network's")
         dataset[start * rows : (start + len(slab)) * rows] = slab.reshape(-1, *dataset.shape[1:])

@@ -24,7 +24,7 @@ _NORMALISATION = {"kernel": "gamma", "bias": "beta"}
 _COUNTER = "num_batches_tracked"
 
 #: Layers that tell apart what a network was trained for; a head takes their place.
-_CLASSIFIER = re.compile(r"(fc\d*|classifier|predictions|head|logits|prob)(?![a-z0-9])")
+_CLASSIFIER = re.compile(r"fc\d*|classifier(\.\d+)?|predictions|conv_preds|head(\.fc)?|logits|prob")
 
 #: How many arrays of a kind a sentence names.
 _SHOWN = 3
@@ -48,29 +48,30 @@ class Match:
     by_order: bool
 
 
-def match(found: NamedArrays, targets: list[Target], *, chain: bool) -> Match:
+def match(found: NamedArrays, targets: list[Target], *, plain_chain: bool) -> Match:
     """Gives an array for every target.
 
     Args:
         found: the file's arrays.
         targets: what the architecture wants, from below.
-        chain: whether every layer has one input; then the order of layers is as good as names.
+        plain_chain: whether the order of layers is as good as names, see `is_plain_chain`.
 
     Raises:
         FacetError: what is missing, left over or of another shape; nothing is guessed.
     """
     layers = _layers(found)
     wanted = list(dict.fromkeys(target.layer for target in targets))
-    named = {_plain(name): name for name in layers}
+    named = _by_plain_name(layers)
     by_order = not any(_plain(layer) in named for layer in wanted)
-    if by_order and not chain:
+    if by_order and not plain_chain:
         raise FacetError(f"no layer is called as this architecture's are, such as {wanted[0]}")
-    sources = _in_order(list(layers), wanted) if by_order else {name: named.get(_plain(name), "") for name in wanted}
+    sources = (
+        _in_order(found, list(layers), wanted) if by_order else {name: named.get(_plain(name), "") for name in wanted}
+    )
     comparison = _Comparison(found.kernel_axes)
     arrays = {target.name: comparison.taken(target, layers.get(sources[target.layer], {})) for target in targets}
-    spare = [name for name in layers if name not in sources.values()]
-    left_out = tuple(name for name in spare if _is_classifier(name, layers[name], named=found.named))
-    comparison.left_over += [f"{name}.{role}" for name in spare if name not in left_out for role in layers[name]]
+    left_out, left_over = _spare(layers, set(sources.values()), named=found.named)
+    comparison.left_over += [f"{name}.{role}" for name in left_over for role in layers[name]]
     comparison.left_over += _unused(sources, layers, targets)
     comparison.refuse()
     return Match({name: array for name, array in arrays.items() if array is not None}, left_out, by_order)
@@ -127,20 +128,45 @@ def _plain(layer: str) -> str:
     return re.sub(r"^block(\d+)_conv(\d+)$", r"conv\1_\2", plain)
 
 
-def _in_order(names: list[str], wanted: list[str]) -> dict[str, str]:
-    """Pairs the file's layers with those wanted, one by one; what PyTorch numbers goes by the numbers."""
-    bodies = [name for name in names if not _CLASSIFIER.match(name)]
-    parts = [name.rpartition(".") for name in bodies]
+def _by_plain_name(layers: Mapping[str, _Layer]) -> dict[str, str]:
+    """Gives the file's name of each layer by its plain one."""
+    named: dict[str, str] = {}
+    for name in layers:
+        if other := named.get(_plain(name)):
+            raise FacetError(f"layers {other} and {name} could be the same, expected one of them")
+        named[_plain(name)] = name
+    return named
+
+
+def _in_order(found: NamedArrays, names: list[str], wanted: list[str]) -> dict[str, str]:
+    """Pairs the file's layers with those wanted, one by one; what is only numbered goes by its numbers."""
+    parts = [name.rpartition(".") for name in names]
     if len({prefix for prefix, _dot, _number in parts}) == 1 and all(number.isdecimal() for _, _dot, number in parts):
-        bodies.sort(key=lambda name: int(name.rpartition(".")[2]))
-    return dict(zip(wanted, bodies + [""] * len(wanted), strict=False))
+        names = sorted(names, key=lambda name: int(name.rpartition(".")[2]))
+    elif not found.in_order:
+        raise FacetError("layers have other names than this architecture's, and stand in no known order")
+    return dict(zip(wanted, names + [""] * len(wanted), strict=False))
 
 
-def _is_classifier(name: str, layer: _Layer, *, named: bool) -> bool:
-    """Tells whether a layer that nothing needs is the classifier's: by its name, or by its kernel where it has none."""
-    if named:
-        return _CLASSIFIER.match(name.lower()) is not None
-    return "kernel" in layer and layer["kernel"].ndim == 2
+def _spare(layers: Mapping[str, _Layer], used: set[str], *, named: bool) -> tuple[tuple[str, ...], list[str]]:
+    """Gives the layers that nothing needs: those of the classifier, and all others.
+
+    A classifier has dense layers, or convolutions of 1×1, called so, or behind all others where layers have no names.
+    """
+    names = list(layers)
+    last = max((place for place, name in enumerate(names) if name in used), default=-1)
+    spare = [(place, name) for place, name in enumerate(names) if name not in used]
+    classifier = [
+        name
+        for place, name in spare
+        if _is_dense(layers[name]) and (_CLASSIFIER.fullmatch(name.lower()) if named else place > last)
+    ]
+    return tuple(classifier), [name for _place, name in spare if name not in classifier]
+
+
+def _is_dense(layer: _Layer) -> bool:
+    kernel = layer.get("kernel")
+    return kernel is not None and (kernel.ndim == 2 or (kernel.ndim == 4 and sorted(kernel.shape)[:2] == [1, 1]))
 
 
 def _unused(sources: Mapping[str, str], layers: Mapping[str, _Layer], targets: list[Target]) -> list[str]:

@@ -50,7 +50,7 @@ def network(path: Path, kind: str, variables: dict[str, Value]) -> NamedArrays:
         arrays = by_layer(layers)
     except FacetError as error:
         raise FacetError(f"{path}: MatConvNet network: {error}") from None
-    return NamedArrays(f"MatConvNet, MATLAB {kind}", arrays, "HWIO", named, _rgb_mean(variables))
+    return NamedArrays(f"MatConvNet, MATLAB {kind}", arrays, "HWIO", named, rgb_mean=_rgb_mean(variables))
 
 
 def looks_like(head: bytes) -> bool:

@@ -24,6 +24,7 @@ class NamedArrays:
             float64 or integers, native byte order, with the axes as the framework has them.
         kernel_axes: `OIHW` or `HWIO`; matrices of dense layers are (out, in) or (in, out) accordingly.
         named: whether layers have names of their own; else LAYER is the place in the network, as in Torch7.
+        in_order: whether the arrays stand in the order of the network's layers.
         rgb_mean: mean of the training images, 0–255, where the file tells it.
     """
 
@@ -31,6 +32,7 @@ class NamedArrays:
     arrays: Mapping[str, Array]
     kernel_axes: str
     named: bool = True
+    in_order: bool = True
     rgb_mean: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:

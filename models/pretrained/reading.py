@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hdf5_helper.errors import FacetError
+from models.pretrained.mapped import mapped
 from models.pretrained.named_arrays import NamedArrays
 
 _HEAD = 512
@@ -58,11 +59,7 @@ def read_arrays(path: Path) -> tuple[Format, NamedArrays]:
     Raises:
         FacetError: the file is missing, of no known format, or not as its format says.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise FacetError(f"{path}: {error.strerror}, expected a file of pretrained weights") from None
+    head = bytes(mapped(path)[:_HEAD])
     for known in FORMATS:
         if known.looks_like(head):
             return known, known.reader()(path)

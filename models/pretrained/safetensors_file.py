@@ -68,7 +68,7 @@ def read_safetensors(path: Path) -> NamedArrays:
         raise FacetError(f"{path}: {error}") from None
     metadata = header.get("__metadata__")
     last = isinstance(metadata, dict) and metadata.get("format") in _CHANNELS_LAST
-    return NamedArrays("safetensors", arrays, "HWIO" if last else "OIHW")
+    return NamedArrays("safetensors", arrays, "HWIO" if last else "OIHW", in_order=False)
 
 
 def _split(data: memoryview) -> tuple[dict[str, Any], memoryview]:

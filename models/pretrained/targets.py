@@ -8,6 +8,12 @@ from hdf5_helper.errors import FacetError
 from models.backbones.building import without_preprocessing
 from models.backbones.registry import Backbone
 
+#: Arguments that Facet gives a backbone itself.
+_OURS = {"name", "input_shape", "include_top", "weights"}
+
+#: Layers of networks whose order says all: with the same kernels, every framework computes the same.
+_PLAIN = {"InputLayer", "Conv2D", "MaxPooling2D", "Flatten", "Dense"}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -41,10 +47,12 @@ def abstract_network(backbone: Backbone, arguments: dict[str, Any]) -> Any:
     """
     import keras
 
+    if taken := sorted(_OURS & set(arguments)):
+        raise FacetError(f"architecture {backbone.name}: {taken[0]} is not to be set")
     try:
         with keras.StatelessScope(initialize_variables=False):
             return without_preprocessing(backbone.build(None, (backbone.size, backbone.size), arguments))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FacetError(f"architecture {backbone.name} with arguments {arguments}: {error}") from None
 
 
@@ -70,9 +78,14 @@ def own_variables(layer: Any) -> list[tuple[Any, str]]:
     return [(variable, variable.path.rpartition("/")[2]) for variable in own]
 
 
-def is_chain(model: Any) -> bool:
-    """Tells whether no layer has several inputs, so that the order of layers says which is which."""
-    return not any(isinstance(layer.input, list) and len(layer.input) > 1 for layer in model.layers)
+def is_plain_chain(model: Any) -> bool:
+    """Tells whether a network is a chain of convolutions, poolings and dense layers, such as VGG.
+
+    Then the order of its layers says which is which, and no epsilon or padding of strides differs by framework.
+    """
+    kinds = {type(layer).__name__ for layer in model.layers}
+    strides = {layer.strides for layer in model.layers if type(layer).__name__ == "Conv2D"}
+    return len(model.operations) == len(model.layers) and kinds <= _PLAIN and strides == {(1, 1)}
 
 
 def _feature_map(layer: Any, role: str) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def read_torch7(path: Path) -> NamedArrays:
         raise FacetError(f"{path}: {form}: {error}") from error
     if not arrays:
         raise FacetError(f"{path}: {form}: neither a network nor tensors found, expected a network's weights")
-    return NamedArrays(form, arrays, "OIHW", named=not layers)
+    return NamedArrays(form, arrays, "OIHW", named=not layers, in_order=bool(layers))
 
 
 def _root(path: Path, data: memoryview) -> tuple[Any, str]:

@@ -17,8 +17,8 @@ from models.training.settings import Settings, flat, make_settings, setting_name
 from models.training.starting import Start
 from models.weights import WeightsFile, check_architecture, read_weights_file
 
-#: Settings with parts, by label or argument: who sets one part leaves the others.
-_BY_KEY = ("heads", "loss_weights", "backbone_arguments")
+#: Settings by label: who sets one for a label leaves those of the others.
+_BY_LABEL = ("heads", "loss_weights")
 
 #: What a run does not take from the one that it starts from.
 _OWN = ("data", "images_digest", "index_digest", "start", "start_digest")
@@ -92,11 +92,11 @@ def from_recipe(recipe: Recipe, chosen: dict[str, Any], *, starts: bool) -> dict
 
 
 def laid_over(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Gives values by name, those of later layers over those of earlier ones; settings with parts part by part."""
+    """Gives values by name, those of later layers over those of earlier ones; settings by label are laid by label."""
     values: dict[str, Any] = {}
     for layer in layers:
-        parts = {name: {**values.get(name, {}), **layer[name]} for name in _BY_KEY if name in layer}
-        values |= layer | parts
+        by_label = {name: {**values.get(name, {}), **layer[name]} for name in _BY_LABEL if name in layer}
+        values |= layer | by_label
     return values
 
 
@@ -140,8 +140,7 @@ def _from_start(start: Start, chosen: dict[str, Any]) -> dict[str, Any]:
     A checkpoint of fine-tuning has its warm-up behind it.
     """
     before = flat(start.settings)
-    after = laid_over(before, chosen)
-    start.check_shape({name: after[name] for name in chosen})
+    start.check_shape(chosen | {"heads": {**before["heads"], **chosen.get("heads", {})}})
     values = {name: value for name, value in before.items() if name not in _OWN}
     if start.phase == FINE_TUNING:
         values["warm_up_epochs"] = 0
