@@ -23,6 +23,7 @@ hypothesis.settings.register_profile("facet", deadline=None, derandomize=True, d
 hypothesis.settings.load_profile("facet")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a file in one process, where they share what is made once; each page of the docs is alone."""
     for item in items:
