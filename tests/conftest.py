@@ -40,44 +40,34 @@ class Answer:
     stderr: str
 
 
-@pytest.fixture(scope="session")
-def real_data() -> Callable[[str], Path]:
-    """Gives the folder of a set of real images by name, such as `agegender_cleaned`.
+def shared_folders(variable: str, folder: str, what: str) -> Callable[[str], Path]:
+    """Gives what finds a folder in $VARIABLE, else in ../shared/FOLDER.
 
-    They lie in $FACET_DATA, else in ../shared/data. A set that is missing there fails the test if FACET_DATA is set,
-    and skips it otherwise.
+    One that is missing there fails the test if the variable is set, and skips it otherwise.
     """
 
     def find(name: str) -> Path:
-        given = os.environ.get("FACET_DATA")
-        folder = (Path(given) if given else ROOT.parent / "shared" / "data") / name
-        if folder.is_dir():
-            return folder
+        given = os.environ.get(variable)
+        found = (Path(given) if given else ROOT.parent / "shared" / folder) / name
+        if found.is_dir():
+            return found
         if given:
-            pytest.fail(f"FACET_DATA={given} has no folder {name}")
-        pytest.skip(f"real images not found: {folder} (set FACET_DATA)")
+            pytest.fail(f"{variable}={given} has no folder {name}")
+        pytest.skip(f"{what} not found: {found} (set {variable})")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Gives the folder of a set of real images by name, such as `agegender_cleaned`."""
+    return shared_folders("FACET_DATA", "data", "real images")
 
 
 @pytest.fixture(scope="session")
 def shared_fixtures() -> Callable[[str], Path]:
-    """Gives the folder of published weight files of a format: `torch7`, `caffe`, `matconvnet`.
-
-    They lie in $FACET_FIXTURES, else in ../shared/fixtures. A folder that is missing there fails the test if
-    FACET_FIXTURES is set, and skips it otherwise.
-    """
-
-    def find(name: str) -> Path:
-        given = os.environ.get("FACET_FIXTURES")
-        folder = (Path(given) if given else ROOT.parent / "shared" / "fixtures") / name
-        if folder.is_dir():
-            return folder
-        if given:
-            pytest.fail(f"FACET_FIXTURES={given} has no folder {name}")
-        pytest.skip(f"published weight files not found: {folder} (set FACET_FIXTURES)")
-
-    return find
+    """Gives the folder of published weight files of a format: `torch7`, `caffe`, `matconvnet`."""
+    return shared_folders("FACET_FIXTURES", "fixtures", "published weight files")
 
 
 @pytest.fixture(scope="session")

@@ -77,3 +77,10 @@ def named(layers, axes="OIHW", **more):
     """Gives NamedArrays of [(layer, {role: array})]."""
     arrays = {f"{layer}.{role}": array for layer, found in layers for role, array in found.items()}
     return NamedArrays("test", arrays, axes, **more)
+
+
+def assert_same(arrays, wanted):
+    """Compares arrays by name: the same ones in the same order, with the same bits of the same type."""
+    assert list(arrays) == list(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(arrays[name], array, strict=True)

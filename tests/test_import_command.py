@@ -7,7 +7,9 @@ from foreign_networks import foreign_layers
 from weight_files_caffe import write_caffe
 from weight_files_torch7 import write_torch7
 
-#: MobileNet's first layers only: enough to be refused.
+from models.pretrained.reading import FORMATS
+
+#: One layer of a network: enough to be listed, and to be refused.
 LAYERS = [("conv1", {"weight": np.zeros((8, 3, 3, 3), np.float32), "bias": np.zeros(8, np.float32)})]
 
 
@@ -69,7 +71,7 @@ def test_vgg_face_is_imported_and_taken_by_a_training(facet, tmp_path):
         ("none.t7 out.weights.h5 --architecture vggface", "none.t7: no such file, expected a file of weights"),
         (
             "notes.txt --list",
-            "notes.txt: no weights file that Facet knows, expected one of .pth, .h5, .mat, .safetensors, .t7, …",
+            f"notes.txt: no weights file that Facet knows, expected one of {', '.join(f.suffixes for f in FORMATS)}",
         ),
         (
             "face.tar.gz --list",

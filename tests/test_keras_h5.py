@@ -8,6 +8,7 @@ import fuzzing
 import h5py
 import numpy as np
 import pytest
+from foreign_networks import assert_same
 from weight_files_keras_h5 import write_groups, write_keras_h5, write_names
 
 from hdf5_helper.errors import FacetError
@@ -32,12 +33,6 @@ def some_layers():
 def expected(layers):
     names = {f"{layer}.{role}": array for layer, roles in layers for role, array in roles.items()}
     return {name: array.astype(array.dtype.newbyteorder("=")) for name, array in names.items()}
-
-
-def assert_same(arrays, wanted):
-    assert list(arrays) == list(wanted)
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(arrays[name], array, strict=True)
 
 
 @pytest.fixture

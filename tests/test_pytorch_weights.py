@@ -12,6 +12,7 @@ import hypothesis.extra.numpy as numpys
 import ml_dtypes
 import numpy as np
 import pytest
+from foreign_networks import assert_same
 from hypothesis import given
 from hypothesis import strategies as st
 from weight_files_pytorch import legacy_bytes, pickled, save, state_dict, write_pytorch, zip_bytes
@@ -32,12 +33,6 @@ def some_layers():
         ("layer1.0.bn1", {**norm, "num_batches_tracked": np.array(70_000)}),
         ("fc", {"weight": random.normal(size=(2, 4)).astype("f2"), "bias": np.zeros(2)}),
     ]
-
-
-def assert_same(arrays, wanted):
-    assert list(arrays) == list(wanted)
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(arrays[name], array, strict=True)
 
 
 def refused(path):

@@ -3,6 +3,7 @@ import hypothesis.extra.numpy as numpys
 import ml_dtypes
 import numpy as np
 import pytest
+from foreign_networks import assert_same
 from hypothesis import given
 from hypothesis import strategies as st
 from weight_files_safetensors import file_bytes, safetensors_bytes, write_safetensors
@@ -20,12 +21,6 @@ def some_layers():
         ("layer1.0.conv1", {"weight": random.normal(size=(4, 3, 3, 3)).astype("f4")}),
         ("layer1.0.bn1", {"weight": np.ones(4, "f2"), "num_batches_tracked": np.array(70_000)}),
     ]
-
-
-def assert_same(arrays, wanted):
-    assert list(arrays) == list(wanted)
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(arrays[name], array, strict=True)
 
 
 @pytest.fixture

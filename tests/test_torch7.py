@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from foreign_networks import assert_same
 from weight_files_torch7 import (
     ENCODINGS,
     KINDS,
@@ -40,13 +41,6 @@ LAYERS = [
     ("dense", DENSE),
 ]
 ARRAYS = {"0.weight": CONV["weight"], "0.bias": CONV["bias"], "4.weight": DENSE["weight"], "4.bias": DENSE["bias"]}
-
-
-def assert_same(found, expected):
-    assert list(found) == list(expected)
-    for name, array in expected.items():
-        assert found[name].dtype == array.dtype, name
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def read(path, value, encoding="binary64"):

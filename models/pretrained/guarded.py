@@ -1,4 +1,4 @@
-"""Lets a library that may crash on hostile bytes (libhdf5, scipy) read a file in a process of its own first."""
+"""Lets a library that may crash on hostile bytes (libhdf5) read a file in a process of its own first."""
 
 import importlib
 import json
@@ -90,7 +90,7 @@ def _child(path: Path, reader: str, spare: int) -> None:
     except MemoryError:
         sentence = f"{path}: asks for more than {spare >> 20} MB of memory, expected an undamaged file"
     except Exception as error:  # noqa: BLE001
-        # scipy and h5py raise whatever they stumble over
+        # h5py raises whatever it stumbles over
         sentence = f"{path}: cannot be read ({error!r:.300}), expected an undamaged file"
     else:
         return

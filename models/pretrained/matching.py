@@ -10,13 +10,7 @@ from models.pretrained.named_arrays import Array, NamedArrays
 from models.pretrained.targets import Target
 
 #: What frameworks call the arrays of a layer, in Keras's words.
-_ROLES = {
-    **dict.fromkeys(("weight", "weights", "filters"), "kernel"),
-    "biases": "bias",
-    "scale": "gamma",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
+_ROLES = {"weight": "kernel", "running_mean": "moving_mean", "running_var": "moving_variance"}
 #: A normalisation's factor and offset, which Torch and PyTorch call weight and bias.
 _NORMALISATION = {"kernel": "gamma", "bias": "beta"}
 
