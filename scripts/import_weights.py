@@ -23,6 +23,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--color", metavar="RGB|BGR", help="Order of colours that the weights want.  [known by format]")
 @click.option("--mean", metavar="M,M,M", help="What is subtracted, 0-255, in that order.  [known by format]")
 @click.option("--scale", metavar="S|S,S,S", help="What it is divided by then.  [known by format]")
+@click.option("--leave-out", multiple=True, metavar="PATTERN", help="Layers not to take, such as 'dense*'.")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, for the sidecar.")
 @click.option("--trained-on", default="", metavar="TEXT", help="What the weights have seen, for model cards.")
 @click.option("--list", "listed", is_flag=True, help="Show the arrays of FILE, and stop.")
@@ -45,6 +46,8 @@ def command(source: Path, out: Path | None, *, listed: bool, as_json: bool, verb
     """
     with Console(as_json=as_json) as console:
         if listed:
+            if out is not None:
+                raise FacetError(f"{out}: given with --list, which writes nothing, expected one of the two")
             _list(source, console)
             return
         from models.pretrained.importing import import_weights
@@ -68,7 +71,7 @@ def _wanted(source: Path, out: Path | None, values: dict[str, Any]) -> "Import":
     if not values["architecture"]:
         raise FacetError(f"--architecture: none given, expected one of {', '.join(sorted(BACKBONES))}")
     preprocessing = _preprocessing(values["color"], values["mean"], values["scale"])
-    told = {name: values[name] for name in ("licence", "trained_on", "overwrite")}
+    told = {name: values[name] for name in ("licence", "trained_on", "leave_out", "overwrite")}
     return Import(source, out, values["architecture"], pairs(values["sets"]), preprocessing, **told)
 
 

@@ -153,7 +153,7 @@ def test_every_application_is_built_and_known_again(name):
         ("resnet101v2", 32, {}, "(did you mean 'ResNet101V2'?)"),
         ("vgg19", 16, {}, "image size 16x16: vgg19 needs at least 32 pixels a side"),
         ("xception", 70, {}, "image size 70x70: xception needs at least 71 pixels a side"),
-        ("mobilenet_v3_small", 32, {"include_preprocessing": True}, "multiple values for keyword argument"),
+        ("mobilenet_v3_small", 32, {"include_preprocessing": True}, "no argument 'include_preprocessing', expected"),
         ("vgg16", 32, {"alpha": 0.5}, "backbone vgg16 with arguments {'alpha': 0.5}: "),
     ],
 )

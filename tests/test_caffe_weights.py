@@ -224,11 +224,11 @@ REFUSED = {
     ),
     "no name": (
         field(100, layer_message("", "Convolution", [np.ones(1)], ONE)),
-        "layer 0 has the name '', expected 1 to 200 printable letters",
+        "layer 0 has the name '', expected 1 to 200 printable characters",
     ),
     "terminal code": (
         field(100, layer_message("\x1b[2J", "Convolution", [np.ones(1)], ONE)),
-        r"layer 0 has the name '\x1b[2J', expected 1 to 200 printable letters",
+        r"layer 0 has the name '\x1b[2J', expected 1 to 200 printable characters",
     ),
     "huge shape": (
         field(100, field(7, field(7, field(1, varint(1 << 40) * 2)) + field(5, b"\0" * 8))),

@@ -1,5 +1,6 @@
 import gzip
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from foreign_networks import foreign_layers
 from weight_files_caffe import write_caffe
 from weight_files_torch7 import write_torch7
 
+from models.backbones.building import build_backbone
 from models.pretrained.reading import FORMATS
+from models.weights import load_backbone_weights
 
 #: One layer of a network: enough to be listed, and to be refused.
 LAYERS = [("conv1", {"weight": np.zeros((8, 3, 3, 3), np.float32), "bias": np.zeros(8, np.float32)})]
@@ -18,6 +21,8 @@ def folder(tmp_path):
     write_caffe(tmp_path / "net.caffemodel", LAYERS)
     (tmp_path / "notes.txt").write_text("no weights at all, but a text that is long enough to be looked at")
     (tmp_path / "face.tar.gz").write_bytes(gzip.compress(b"weights inside"))
+    with zipfile.ZipFile(tmp_path / "face.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("face/net.caffemodel", "weights inside")
     (tmp_path / "taken.weights.h5").write_text("here already")
     return tmp_path
 
@@ -77,6 +82,14 @@ def test_vgg_face_is_imported_and_taken_by_a_training(facet, tmp_path):
             "face.tar.gz --list",
             "face.tar.gz: an archive packed by gzip, expected the weights file inside: unpack it first",
         ),
+        (
+            "face.zip --list",
+            "face.zip: an archive packed by zip, expected one of torch.save, or the weights file inside: unpack it …",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --list",
+            "out.weights.h5: given with --list, which writes nothing, expected one of the two",
+        ),
         ("net.caffemodel --architecture vggface", "OUT.weights.h5: none given, expected the file to write, or --list"),
         ("net.caffemodel out.weights.h5", "--architecture: none given, expected one of densenet121, …"),
         (
@@ -96,8 +109,8 @@ def test_vgg_face_is_imported_and_taken_by_a_training(facet, tmp_path):
             "--set 'width': expected key=value",
         ),
         (
-            "net.caffemodel out.weights.h5 --architecture vggface --set depth=3",
-            "architecture vggface with arguments {'output': 'fc7', 'depth': 3}: …",
+            "net.caffemodel out.weights.h5 --architecture vggface --set widht=3",
+            "--set: vggface with {'output': 'fc7', 'widht': 3}: no argument 'widht', expected one of output, width (…",
         ),
         (
             "net.caffemodel out.weights.h5 --architecture vggface --color RGB",
@@ -113,11 +126,15 @@ def test_vgg_face_is_imported_and_taken_by_a_training(facet, tmp_path):
         ),
         (
             "net.caffemodel out.weights.h5 --architecture vggface --set name=x",
-            "architecture vggface: name is not to be set",
+            "--set: vggface with {'output': 'fc7', 'name': 'x'}: no argument 'name', expected one of output, width",
         ),
         (
             "net.caffemodel out.weights.h5 --architecture vggface --set width=.inf",
-            "architecture vggface with arguments {'output': 'fc7', 'width': inf}: cannot convert float infinity to …",
+            "--set: vggface with {'output': 'fc7', 'width': inf}: cannot convert float infinity to …",
+        ),
+        (
+            "net.caffemodel out.weights.h5 --architecture vggface --set width=abc",
+            "--set: vggface with {'output': 'fc7', 'width': 'abc'}: width is 'abc', expected a number",
         ),
         (
             "net.caffemodel out.weights.h5 --architecture vggface --color RGB --mean nan,0,0",
@@ -140,3 +157,20 @@ def test_a_mistake_is_one_sentence_and_leaves_everything_as_it_was(facet, folder
     assert (answer.code, answer.stdout, found.count("\n")) == (1, "", 1)
     assert found.startswith(expected[:-1]) if expected.endswith("…") else found == f"{expected}\n"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_model_of_keras_3_is_told_how_facet_takes_its_weights(facet, tmp_path):
+    import keras
+
+    model = build_backbone("vggface", (64, 64), {"width": 1 / 64}, seed=1)
+    model.save(tmp_path / "model.keras")
+    answer = run(facet, tmp_path, "model.keras out.weights.h5 --architecture vggface")
+    sentence = (
+        "model.keras: a .keras model of Keras 3, expected weights of another framework: --weights takes Keras 3's as"
+        " they are, in the NAME.weights.h5 that the backbone's save_weights writes after keras.models.load_model"
+    )
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", f"facet: {sentence}\n")
+    keras.models.load_model(tmp_path / "model.keras").save_weights(tmp_path / "model.weights.h5")
+    other = build_backbone("vggface", (64, 64), {"width": 1 / 64}, seed=2)
+    load_backbone_weights(other, str(tmp_path / "model.weights.h5"), "vggface", {"width": 1 / 64})
+    assert all(np.array_equal(*pair) for pair in zip(other.get_weights(), model.get_weights(), strict=True))

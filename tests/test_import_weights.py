@@ -27,8 +27,11 @@ from weight_files_torch7 import write_torch7
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import no_words
 from models.backbones.building import build_backbone
+from models.backbones.registry import backbone_named
 from models.preprocessing import Preprocessing
-from models.pretrained.importing import Import, import_weights
+from models.pretrained.importing import Import, import_weights, usual_preprocessing
+from models.pretrained.named_arrays import NamedArrays
+from models.pretrained.reading import FORMATS
 from models.weights import load_backbone_weights, read_weights_file
 
 RESNEXT = {"width": 0.0625, "cardinality": 4, "blocks": (1, 2, 1, 1)}
@@ -158,6 +161,66 @@ def test_torchvisions_weights_want_its_normalised_rgb(resnext, tmp_path):
     assert read_weights_file(out).preprocessing == Preprocessing(
         "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
     )
+
+
+def said_of(source, folder, **more):
+    """Gives what an import says last: how images will be seen."""
+    said = []
+    wanted = Import(source, folder / "out.weights.h5", "vggface", {"width": 1 / 16}, **more)
+    import_weights(wanted, said.append)
+    return said[-1]
+
+
+def test_what_weights_want_to_see_is_assumed_where_neither_file_nor_options_say_it(four_files, tmp_path):
+    assert said_of(four_files / "face.t7", tmp_path) == (
+        "images will be seen as BGR, (x - [93.594, 104.7624, 129.1863]) / 1, which is assumed of such files:"
+        " --color, --mean and --scale say otherwise"
+    )
+
+
+def test_what_a_file_says_that_its_weights_want_to_see_is_not_assumed(four_files, tmp_path):
+    assert said_of(four_files / "face.mat", tmp_path) == "images will be seen as RGB, (x - [1.0, 1.0, 1.0]) / 1"
+
+
+def test_what_options_say_that_weights_want_to_see_is_not_assumed(four_files, tmp_path):
+    assert (
+        said_of(four_files / "face.t7", tmp_path, preprocessing=Preprocessing()) == "images will be seen as RGB 0-255"
+    )
+
+
+@pytest.mark.parametrize("key", ["pytorch", "safetensors", "matconvnet"])
+def test_vgg_face_of_matconvnets_tradition_wants_rgb_minus_its_own_mean_where_the_file_tells_none(key):
+    form = next(known for known in FORMATS if known.key == key)
+    found = NamedArrays("test", {}, "HWIO" if key == "matconvnet" else "OIHW")
+    assert usual_preprocessing(backbone_named("vggface"), form, found) == Preprocessing(
+        "RGB", (129.1863, 104.7624, 93.5940), 1.0
+    )
+
+
+def test_an_old_model_with_heads_of_its_own_is_imported_without_them(vgg_face, tmp_path):
+    targets, arrays, _layers = vgg_face
+    heads = [(name, {"kernel": np.zeros((256, 8), np.float32), "bias": np.zeros(8)}) for name in ("age", "dense_1")]
+    write_keras_h5(tmp_path / "old.h5", [*keras_layers(targets, arrays), *heads], config="{}")
+    with pytest.raises(
+        FacetError, match=r"left over: age\.kernel, .* \(--leave-out LAYER leaves out those of an old head\)$"
+    ):
+        imported(tmp_path / "old.h5", "vggface", {"width": 1 / 16}, tmp_path)
+    said = []
+    out = tmp_path / "out.weights.h5"
+    wanted = Import(tmp_path / "old.h5", out, "vggface", {"width": 1 / 16}, leave_out=("dense*", "age"))
+    import_weights(wanted, said.append)
+    assert "left out as asked: age, dense_1" in said
+    found = loaded(out, "vggface", NARROW, (224, 224)).get_weights()
+    assert all(np.array_equal(*pair) for pair in zip(found, arrays.values(), strict=True))
+
+
+def test_efficientnet_of_keras_2_is_imported_without_its_normalization(tmp_path):
+    targets = keras_targets("EfficientNetB0", {})
+    layers = keras_layers(targets, random_arrays(targets))
+    own = {"mean": np.zeros(3, np.float32), "variance": np.ones(3, np.float32), "count": np.int64(0)}
+    write_keras_h5(tmp_path / "old.h5", [("normalization", own), *layers])
+    out = imported(tmp_path / "old.h5", "EfficientNetB0", {}, tmp_path, leave_out=("normalization",))
+    assert read_weights_file(out).architecture == "EfficientNetB0"
 
 
 def test_the_sidecar_says_where_the_weights_are_from(four_files, tmp_path):

@@ -14,11 +14,12 @@ from hdf5_helper.errors import FacetError
 from models.backbones.registry import backbone_named
 from models.pretrained.matching import match
 from models.pretrained.named_arrays import NamedArrays
-from models.pretrained.targets import Target, abstract_network, is_plain_chain
+from models.pretrained.targets import Target, abstract_network, is_plain_chain, targets_of
 
 KERNEL = Target("conv", "Conv2D", "kernel", (3, 3, 2, 4))
 BIAS = Target("conv", "Conv2D", "bias", (4,))
 NORM = [Target("bn", "BatchNormalization", role, (4,)) for role in ("gamma", "beta", "moving_mean", "moving_variance")]
+HINT = "(--leave-out LAYER leaves out those of an old head)"
 DENSE = Target("fc", "Dense", "kernel", (2 * 3 * 4, 5), (2, 3, 4))
 
 
@@ -64,6 +65,21 @@ def test_a_dense_layer_behind_a_feature_map_finds_its_features_where_keras_flatt
     kernel = taken({"fc.weight": weight}, [DENSE])["fc.kernel"]
     image = np.random.default_rng(0).normal(size=(2, 3, 4))
     assert np.allclose(image.reshape(-1) @ kernel, weight @ image.transpose(2, 0, 1).reshape(-1))
+
+
+@pytest.mark.parametrize("axes", ["OIHW", "HWIO"])
+def test_a_dense_layer_of_keras_finds_each_feature_at_the_place_written_here_by_hand(axes):
+    import keras
+
+    image = keras.Input((2, 3, 2))
+    network = keras.Model(image, keras.layers.Dense(4, use_bias=False, name="fc")(keras.layers.Flatten()(image)))
+    # each value tells its place: unit, channel, row, column
+    first, second = [[0, 1, 2], [10, 11, 12]], [[100, 101, 102], [110, 111, 112]]
+    units = np.array([[unit * 1000 + np.array(first), unit * 1000 + np.array(second)] for unit in range(4)])
+    weight = units.reshape(4, 12) if axes == "OIHW" else units.transpose(2, 3, 1, 0)
+    kernel = taken({"fc.weight": weight}, targets_of(network), axes)["fc.kernel"]
+    one = [0, 100, 1, 101, 2, 102, 10, 110, 11, 111, 12, 112]
+    assert kernel.T.tolist() == [[unit * 1000 + value for value in one] for unit in range(4)]
 
 
 def test_a_convolution_over_the_whole_feature_map_is_a_dense_layer():
@@ -149,6 +165,37 @@ def test_what_is_missing_left_over_and_of_another_shape_is_told_in_one_sentence(
     )
 
 
+def test_an_array_that_a_needed_layer_has_too_many_is_no_matter_of_leaving_out_layers():
+    found = {"conv.weight": values((4, 2, 3, 3)), "conv.scales": values(3), "other.weight": values(2)}
+    assert refusal(found, [KERNEL]) == "left over: other.kernel, conv.scales"
+
+
+def test_layers_are_left_out_by_shell_patterns_over_their_names():
+    arrays = {f"{name}.weight": values(2) for name in ("conv1", "dense_1", "dense_2", "age.out", "age.out2")}
+    found = NamedArrays("test", arrays | {"dense_1.bias": values(2)}, "OIHW", in_order=False)
+    left, out = found.without(("dense*", "age.out"))
+    assert (list(left.arrays), left.in_order, out) == (
+        ["conv1.weight", "age.out2.weight"],
+        False,
+        ("dense_1", "dense_2", "age.out"),
+    )
+
+
+def test_a_pattern_that_fits_no_layer_is_refused_with_the_nearest_names():
+    arrays = {f"{name}.weight": values(2) for name in ("conv1", "dense_1", "dense_2", "age", "dense_3")}
+    with pytest.raises(FacetError) as error:
+        NamedArrays("test", arrays, "OIHW").without(("conv*", "dens_?"))
+    assert str(error.value) == (
+        "--leave-out 'dens_?': fits no layer of the file, expected such as dense_3, dense_2, dense_1"
+    )
+
+
+def test_a_layer_that_is_left_out_and_needed_is_missing():
+    found = NamedArrays("test", {"conv.weight": values((4, 2, 3, 3)), "other.bias": values(4)}, "OIHW")
+    wanted = [KERNEL, Target("other", "Conv2D", "bias", (4,))]
+    assert refusal(found.without(("oth*",))[0].arrays, wanted) == "missing: other.bias"
+
+
 def test_many_of_a_kind_are_counted():
     wanted = [Target(f"conv{n}", "Conv2D", "bias", (2,)) for n in range(6)]
     assert refusal({"conv0.bias": values(2)}, wanted) == "missing: conv1.bias, conv2.bias, conv3.bias and 2 more"
@@ -177,18 +224,18 @@ def test_two_layers_that_could_be_the_same_are_refused():
 @pytest.mark.parametrize("name", ["head.conv9", "fc_bn", "logits_aux", "prob_map.3", "fc9.2"])
 def test_a_layer_whose_name_only_begins_like_a_classifier_is_left_over(name):
     found = {"conv.weight": values((4, 2, 3, 3)), f"{name}.weight": values((5, 4))}
-    assert refusal(found, [KERNEL]) == f"left over: {name}.kernel"
+    assert refusal(found, [KERNEL]) == f"left over: {name}.kernel {HINT}"
 
 
 def test_a_convolution_called_like_a_classifier_is_left_over():
     found = {"conv.weight": values((4, 2, 3, 3)), "fc.weight": values((5, 4, 3, 3))}
-    assert refusal(found, [KERNEL]) == "left over: fc.kernel"
+    assert refusal(found, [KERNEL]) == f"left over: fc.kernel {HINT}"
 
 
 def test_a_layer_without_a_name_is_a_classifier_only_behind_all_others():
     wanted = [Target("block1_conv1", "Conv2D", "kernel", (1, 1, 2, 2))]
     found = {"0.weight": values((2, 2, 1, 1)), "1.weight": values((5, 2)), "2.weight": values((2, 2, 3, 3))}
-    assert refusal(found, wanted, named=False) == "left over: 2.kernel"
+    assert refusal(found, wanted, named=False) == f"left over: 2.kernel {HINT}"
 
 
 def test_vgg16_of_pytorch_is_found_by_order_with_its_three_dense_layers_left_out():

@@ -7,6 +7,7 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.hashing import hash_integer
+from models.backbones.arguments import check_arguments
 from models.backbones.grouped import group_natively
 from models.backbones.registry import backbone_named
 
@@ -32,6 +33,7 @@ def build_backbone(name: str, image_size: tuple[int, int], arguments: dict[str, 
             f"image size {image_size[0]}x{image_size[1]}: {name} needs at least {backbone.smallest} pixels a side"
         )
     try:
+        check_arguments(backbone, arguments)
         with contextlib.redirect_stdout(io.StringIO()):
             model = backbone.build(None, image_size, arguments, name="backbone")
     except (TypeError, ValueError, OverflowError) as error:

@@ -26,6 +26,9 @@ _WHOLE = {"vggface": {"output": "fc7"}}
 #: Networks of which weights were published in Caffe's tradition: BGR minus a mean, 0-255.
 _CAFFE_S = ("vggface", "vgg16", "vgg19", "resnet50")
 
+#: Behind what the file does not say, and no option.
+_ASSUMED = ", which is assumed of such files: --color, --mean and --scale say otherwise"
+
 
 @dataclass(frozen=True)
 class Import:
@@ -38,6 +41,7 @@ class Import:
         arguments: of the backbone, such as `{"alpha": 0.5}`.
         preprocessing: what the weights want to see; None for what is known of such files.
         licence, trained_on: what is known of them, for the sidecar.
+        leave_out: shell patterns over the names of the file's layers that are not to be taken, such as `dense*`.
         overwrite: whether weights and sidecar may be there already.
     """
 
@@ -48,6 +52,7 @@ class Import:
     preprocessing: Preprocessing | None = None
     licence: str = ""
     trained_on: str = ""
+    leave_out: tuple[str, ...] = ()
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +84,8 @@ def import_weights(wanted: Import, say: Say) -> dict[str, Any]:
     """
     backbone = backbone_named(wanted.architecture)
     holds = _WHOLE.get(backbone.name, {})
-    form, found = read_arrays(wanted.source)
+    form, everything = read_arrays(wanted.source)
+    found, unwanted = everything.without(wanted.leave_out)
     preprocessing = wanted.preprocessing or usual_preprocessing(backbone, form, found)
     model = abstract_network(backbone, holds | wanted.arguments)
     try:
@@ -87,7 +93,9 @@ def import_weights(wanted: Import, say: Say) -> dict[str, Any]:
     except FacetError as error:
         raise FacetError(f"{wanted.source}: does not fit {backbone.name}: {error}") from None
     _tell(wanted, found, fit, say)
-    say(f"images will be seen as {preprocessing.in_words()}")
+    _tell_left_out(fit.left_out, unwanted, found, say)
+    known = wanted.preprocessing or found.rgb_mean
+    say(f"images will be seen as {preprocessing.in_words()}{'' if known else _ASSUMED}")
     told = _sidecar(wanted, holds, preprocessing, found)
     _write(wanted.out, model, fit, told)
     return told
@@ -128,9 +136,13 @@ def _tell(wanted: Import, found: NamedArrays, fit: Match, say: Say) -> None:
     values = sum(array.size for array in fit.arrays.values())
     how = "in the order of its layers" if fit.by_order else "by name"
     say(f"{wanted.source}: {found.form}, {values:,} values in {len(fit.arrays)} arrays, found {how}")
-    if fit.left_out:
-        places = "" if found.named else "layer "
-        say(f"its classifier is left out: {', '.join(f'{places}{name}' for name in fit.left_out)}")
+
+
+def _tell_left_out(classifier: tuple[str, ...], unwanted: tuple[str, ...], found: NamedArrays, say: Say) -> None:
+    places = "" if found.named else "layer "
+    for why, names in (("its classifier is left out", classifier), ("left out as asked", unwanted)):
+        if names:
+            say(f"{why}: {', '.join(f'{places}{name}' for name in names)}")
 
 
 def _sidecar(wanted: Import, holds: dict[str, Any], preprocessing: Preprocessing, found: NamedArrays) -> dict[str, Any]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from hdf5_helper.errors import FacetError
 from models.pretrained.guarded import survives
-from models.pretrained.layer_arrays import LONGEST_NAME
 from models.pretrained.mapped import mapped
-from models.pretrained.named_arrays import Array, NamedArrays
+from models.pretrained.named_arrays import LONGEST_NAME, Array, NamedArrays, is_name
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -112,7 +111,7 @@ def _names(attributes: Any, name: str) -> Iterator[str]:
         values = np.ravel(attributes[part]).tolist()
         for value in values:
             text = _text(value)
-            if not text.isprintable() or not 0 < len(text) <= LONGEST_NAME:
+            if not is_name(text):
                 raise FacetError(f"{name} has {text!r:.60}, expected 1 to {LONGEST_NAME} printable characters")
             yield text
         if part == name:

@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from hdf5_helper.errors import FacetError
-from models.pretrained.named_arrays import Array
-
-#: Of one layer; published names are below 60 characters.
-LONGEST_NAME = 200
+from models.pretrained.named_arrays import LONGEST_NAME, Array, is_name
 
 
 def by_layer(layers: Iterable[tuple[str, Mapping[str, Array]]]) -> dict[str, Array]:
@@ -23,9 +20,9 @@ def by_layer(layers: Iterable[tuple[str, Mapping[str, Array]]]) -> dict[str, Arr
     for place, (name, arrays) in enumerate(layers):
         if not arrays:
             continue
-        if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        if not is_name(name):
             raise FacetError(
-                f"layer {place} has the name {name[:40]!r}, expected 1 to {LONGEST_NAME} printable letters"
+                f"layer {place} has the name {name[:40]!r}, expected 1 to {LONGEST_NAME} printable characters"
             )
         if name in seen:
             raise FacetError(f"two layers with arrays are called {name!r}, expected a name of its own for each")

@@ -20,6 +20,9 @@ _COUNTER = "num_batches_tracked"
 #: Layers that tell apart what a network was trained for; a head takes their place.
 _CLASSIFIER = re.compile(r"fc\d*|classifier(\.\d+)?|predictions|conv_preds|head(\.fc)?|logits|prob")
 
+#: What helps where layers are left over, and all else fits.
+_HINT = " (--leave-out LAYER leaves out those of an old head)"
+
 #: How many arrays of a kind a sentence names.
 _SHOWN = 3
 
@@ -64,20 +67,24 @@ def match(found: NamedArrays, targets: list[Target], *, plain_chain: bool) -> Ma
     )
     comparison = _Comparison(found.kernel_axes)
     arrays = {target.name: comparison.taken(target, layers.get(sources[target.layer], {})) for target in targets}
-    left_out, left_over = _spare(layers, set(sources.values()), named=found.named)
-    comparison.left_over += [f"{name}.{role}" for name in left_over for role in layers[name]]
-    comparison.left_over += _unused(sources, layers, targets)
+    left_out, spare = _spare(layers, set(sources.values()), named=found.named)
+    comparison.spare = [f"{name}.{role}" for name in spare for role in layers[name]]
+    comparison.unused = _unused(sources, layers, targets)
     comparison.refuse()
     return Match({name: array for name, array in arrays.items() if array is not None}, left_out, by_order)
 
 
 @dataclass
 class _Comparison:
-    """Takes arrays, and collects what does not fit, so that one sentence tells all of it."""
+    """Takes arrays, and collects what does not fit, so that one sentence tells all of it.
+
+    `spare` are arrays of layers that nothing needs, `unused` those of layers that were taken.
+    """
 
     kernel_axes: str
     missing: list[str] = field(default_factory=list)
-    left_over: list[str] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
 
     def taken(self, target: Target, layer: _Layer) -> Array | None:
@@ -92,9 +99,11 @@ class _Comparison:
 
     def refuse(self) -> None:
         """Raises the sentence, if there is anything to tell."""
-        told = {"missing": self.missing, "left over": self.left_over, "of another shape": self.misshapen}
+        left_over = self.spare + self.unused
+        told = {"missing": self.missing, "left over": left_over, "of another shape": self.misshapen}
         if any(told.values()):
-            raise FacetError("; ".join(f"{what}: {_listed(names)}" for what, names in told.items() if names))
+            hint = _HINT if self.spare and not (self.missing or self.unused or self.misshapen) else ""
+            raise FacetError("; ".join(f"{what}: {_listed(names)}" for what, names in told.items() if names) + hint)
 
 
 def _layers(found: NamedArrays) -> dict[str, dict[str, Array]]:

@@ -1,7 +1,9 @@
 """What a reader of a foreign weights file gives: its arrays by name, and in which order their axes stand."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,16 @@ from hdf5_helper.errors import FacetError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Letters in the name of a layer or an array; published ones are below 60.
+LONGEST_NAME = 200
+
 #: Axes of convolution kernels: Torch, Caffe and PyTorch have output channels first, MatConvNet and Keras last.
 KERNEL_AXES = ("OIHW", "HWIO")
+
+
+def is_name(text: str) -> bool:
+    """Tells whether a layer or an array may be called so: 1 to LONGEST_NAME printable characters."""
+    return text.isprintable() and 0 < len(text) <= LONGEST_NAME
 
 
 @dataclass(frozen=True)
@@ -39,3 +49,18 @@ class NamedArrays:
         """Refuses what no reader may give."""
         if self.kernel_axes not in KERNEL_AXES:
             raise FacetError(f"kernel axes {self.kernel_axes!r}: expected one of {', '.join(KERNEL_AXES)}")
+
+    def without(self, patterns: Sequence[str]) -> tuple["NamedArrays", tuple[str, ...]]:
+        """Gives the arrays of all layers but those that a shell pattern fits, and the names of those.
+
+        Raises:
+            FacetError: a pattern that fits no layer.
+        """
+        layers = dict.fromkeys(name.rpartition(".")[0] for name in self.arrays)
+        for pattern in patterns:
+            if not any(fnmatchcase(layer, pattern) for layer in layers):
+                nearest = ", ".join(get_close_matches(pattern, layers, cutoff=0))
+                raise FacetError(f"--leave-out {pattern!r}: fits no layer of the file, expected such as {nearest}")
+        out = {layer: None for layer in layers if any(fnmatchcase(layer, pattern) for pattern in patterns)}
+        arrays = {name: array for name, array in self.arrays.items() if name.rpartition(".")[0] not in out}
+        return replace(self, arrays=arrays), tuple(out)

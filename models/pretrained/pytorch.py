@@ -10,9 +10,8 @@ from typing import Any
 
 from hdf5_helper.errors import FacetError
 from models.pretrained import pytorch_legacy, pytorch_zip
-from models.pretrained.layer_arrays import LONGEST_NAME
 from models.pretrained.mapped import mapped
-from models.pretrained.named_arrays import NamedArrays
+from models.pretrained.named_arrays import LONGEST_NAME, NamedArrays, is_name
 from models.pretrained.tensor_views import Tensor, arrays_of
 
 #: What checkpoints call the state dict of their model, the likeliest first.
@@ -76,7 +75,7 @@ def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
 def _named(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Gives tensors without what wrappers put before their names."""
     for name in tensors:
-        if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        if not is_name(name):
             raise FacetError(f"a tensor is called {name!r:.60}, expected 1 to {LONGEST_NAME} printable characters")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) and name != prefix for name in tensors):

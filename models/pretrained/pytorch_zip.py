@@ -4,7 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from hdf5_helper.errors import FacetError
@@ -15,6 +15,9 @@ FORM = "PyTorch"
 
 #: The directory of an archive; one of 1,000 storages has 80 kB.
 _MAX_DIRECTORY = 8_000_000
+
+#: What a model that Keras 3 saved is made of.
+_KERAS_3 = ("config.json", "metadata.json", "model.weights.h5")
 
 #: Of a member's header before its name: signature, then what the directory tells too, then lengths of name and extra.
 _HEADER = struct.Struct("<4s22xHH")
@@ -40,7 +43,7 @@ def read(data: memoryview) -> tuple[Any, Callable[[Storage], memoryview]]:
     members = _members(data)
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if not pickles:
-        raise FacetError("a zip archive without data.pkl, expected one of torch.save")
+        raise FacetError(_other(members))
     root = pickles[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in members:
         raise FacetError("a TorchScript archive, expected a state dict: save module.state_dict() instead")
@@ -49,6 +52,18 @@ def read(data: memoryview) -> tuple[Any, Callable[[Storage], memoryview]]:
         raise FacetError("numbers are not stored low byte first, expected a file of a machine that does so")
     content = read_pickle(_content(data, members[pickles[0]]))
     return content.value, lambda storage: _storage(data, members, f"{root}data/{storage.key}", storage)
+
+
+def _other(members: Collection[str]) -> str:
+    """Gives the sentence on an archive without a pickle."""
+    if all(name in members for name in _KERAS_3):
+        return (
+            "a .keras model of Keras 3, expected weights of another framework: --weights takes Keras 3's as they are, "
+            "in the NAME.weights.h5 that the backbone's save_weights writes after keras.models.load_model"
+        )
+    if any(name.rpartition("/")[2] == "version" for name in members):
+        return "a zip archive without data.pkl, expected one of torch.save"
+    return "an archive packed by zip, expected one of torch.save, or the weights file inside: unpack it first"
 
 
 class _Directory(io.RawIOBase):

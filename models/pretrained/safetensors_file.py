@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from hdf5_helper.errors import FacetError
-from models.pretrained.layer_arrays import LONGEST_NAME
 from models.pretrained.mapped import mapped
-from models.pretrained.named_arrays import Array, NamedArrays
+from models.pretrained.named_arrays import LONGEST_NAME, Array, NamedArrays, is_name
 from models.pretrained.tensor_views import check_shape, element_size, widened
 
 #: A header of 1,000 tensors has 100 kB.
@@ -95,7 +94,7 @@ def _entries(header: dict[str, Any]) -> Iterator[_Entry]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        if not is_name(name):
             raise FacetError(f"an array is called {name!r:.60}, expected 1 to {LONGEST_NAME} printable characters")
         match entry:
             case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [start, end]} if all(

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdf5_helper.errors import FacetError
+from models.backbones.arguments import check_arguments
 from models.backbones.building import without_preprocessing
 from models.backbones.registry import Backbone
-
-#: Arguments that Facet gives a backbone itself.
-_OURS = {"name", "input_shape", "include_top", "weights"}
 
 #: Layers of networks whose order says all: with the same kernels, every framework computes the same.
 _PLAIN = {"InputLayer", "Conv2D", "MaxPooling2D", "Flatten", "Dense"}
@@ -47,13 +45,12 @@ def abstract_network(backbone: Backbone, arguments: dict[str, Any]) -> Any:
     """
     import keras
 
-    if taken := sorted(_OURS & set(arguments)):
-        raise FacetError(f"architecture {backbone.name}: {taken[0]} is not to be set")
     try:
+        check_arguments(backbone, arguments)
         with keras.StatelessScope(initialize_variables=False):
             return without_preprocessing(backbone.build(None, (backbone.size, backbone.size), arguments))
     except (TypeError, ValueError, OverflowError) as error:
-        raise FacetError(f"architecture {backbone.name} with arguments {arguments}: {error}") from None
+        raise FacetError(f"--set: {backbone.name} with {arguments}: {error}") from None
 
 
 def targets_of(model: Any) -> list[Target]:
