@@ -22,6 +22,7 @@ class Schedule:
         warm_up, fine_tuning: epochs.
         rates: learning rate of each phase, of Adam.
         trainable_layers: of the backbone, in fine-tuning; a number, counted from the top.
+        cosine: whether fine-tuning's rate falls to 0 along half a cosine.
     """
 
     image_size: int | str = 128
@@ -29,6 +30,7 @@ class Schedule:
     fine_tuning: int = 4
     rates: tuple[float, float] = (1e-3, 1e-4)
     trainable_layers: int = 4
+    cosine: bool = False
 
     def options(self) -> list[str]:
         """Gives the options of `facet train`."""
@@ -37,6 +39,7 @@ class Schedule:
             *("--warm-up-epochs", str(self.warm_up), "--warm-up-learning-rate", str(self.rates[0])),
             *("--fine-tuning-epochs", str(self.fine_tuning), "--fine-tuning-learning-rate", str(self.rates[1])),
             *("--trainable-layers", str(self.trainable_layers)),
+            *(("--set", "fine_tuning_schedule=cosine") if self.cosine else ()),
         ]
 
 

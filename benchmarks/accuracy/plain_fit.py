@@ -70,7 +70,11 @@ def _network(job: Job, mean: float) -> tuple[keras.Model, keras.Model]:
 def _phase(job: Job, model: keras.Model, data: dict[str, Any], phase: int, best: Path) -> None:
     """Fits one phase; the best epoch of both phases so far lies in `best` afterwards."""
     _activation, loss, metric, mode = _LEARNT[job.label]
-    model.compile(keras.optimizers.Adam(job.schedule.rates[phase]), loss, metrics=[metric])
+    train: HDF5Generator = data["train"]
+    epochs, rate = (job.schedule.warm_up, job.schedule.fine_tuning)[phase], job.schedule.rates[phase]
+    if phase == 1 and job.schedule.cosine:
+        rate = keras.optimizers.schedules.CosineDecay(rate, epochs * train.steps_per_epoch)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=[metric])
     keep = keras.callbacks.ModelCheckpoint(
         best,
         f"val_{metric}",
@@ -79,11 +83,10 @@ def _phase(job: Job, model: keras.Model, data: dict[str, Any], phase: int, best:
         save_weights_only=True,
         initial_value_threshold=data["best"],
     )
-    train: HDF5Generator = data["train"]
     history = model.fit(
         iter(train),
         steps_per_epoch=train.steps_per_epoch,
-        epochs=(job.schedule.warm_up, job.schedule.fine_tuning)[phase],
+        epochs=epochs,
         validation_data=data["validation"],
         callbacks=[keep],
         verbose=2,
@@ -135,9 +138,11 @@ def main() -> None:
     parser.add_argument("--warm-up-learning-rate", type=float, default=plain.rates[0])
     parser.add_argument("--fine-tuning-learning-rate", type=float, default=plain.rates[1])
     parser.add_argument("--trainable-layers", type=int, default=plain.trainable_layers)
+    parser.add_argument("--set", choices=["fine_tuning_schedule=cosine"])
     o = parser.parse_args()
     rates = o.warm_up_learning_rate, o.fine_tuning_learning_rate
-    schedule = Schedule(o.image_size, o.warm_up_epochs, o.fine_tuning_epochs, rates, o.trainable_layers)
+    epochs = o.warm_up_epochs, o.fine_tuning_epochs
+    schedule = Schedule(o.image_size, *epochs, rates, o.trainable_layers, cosine=o.set is not None)
     train(Job(o.data, o.weights, o.out, o.label, o.seed, schedule))
 
 
