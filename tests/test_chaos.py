@@ -229,7 +229,7 @@ def began_as_it_said(life):
 # ---- the tests
 
 
-@pytest.mark.parametrize(("recipe", "seed"), [("cosine", 1), ("plateau", 2)])
+@pytest.mark.parametrize(("recipe", "seed"), [("cosine", 1), pytest.param("plateau", 2, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_eleven_times_ends_as_if_nothing_had_happened(tmp_path, trainings, unbroken, recipe, seed):
     run = unbroken(**RECIPES[recipe])
     points = chosen(run.life, seed, KINDS)

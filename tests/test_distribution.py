@@ -130,6 +130,7 @@ def test_two_replicas_of_one_process_see_the_same_batches_and_lose_the_same(halv
     assert_same_curve(halves, alone)
 
 
+@pytest.mark.long
 def test_so_do_four(facet, folder, file, alone):
     assert_same_curve(trained(facet, folder, file, "cpu-4", *SHORT, "--devices", "cpu:4"), alone)
 

@@ -65,7 +65,7 @@ def worker(addresses, index, patience, *more):
             process.kill()
 
 
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_missing_worker_is_named_while_and_after_it_is_waited_for(addresses, index):
     other = f"worker {1 - index} ({addresses[1 - index]})"
     with worker(addresses, index, 1.5) as process:
@@ -87,7 +87,7 @@ def test_a_signal_ends_the_waiting_at_once(addresses, index, number):
         assert process.stderr.read() == f"facet: {number.name} while {name} waited for the others\n"
 
 
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_late_worker_is_waited_for_and_all_go_on(addresses, first):
     with worker(addresses, first, 60) as early:
         for _line in range(4):
@@ -99,7 +99,7 @@ def test_a_late_worker_is_waited_for_and_all_go_on(addresses, first):
                 assert said.endswith("all 2 workers are there: 2 replicas\nagreed\n")
 
 
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_worker_that_is_lost_while_all_join_ends_the_other(addresses, index):
     host, _, port = addresses[1 - index].rpartition(":")
     with socket.create_server((host, int(port))), worker(addresses, index, 60, "lost") as process:  # never joins

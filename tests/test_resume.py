@@ -94,9 +94,9 @@ def _status(end):
     "sets",
     [
         {"optimizer": "adam"},
-        {"optimizer": "adamax"},
+        pytest.param({"optimizer": "adamax"}, marks=pytest.mark.long),
         {"optimizer": "rmsprop"},
-        {"optimizer": "sgd"},
+        pytest.param({"optimizer": "sgd"}, marks=pytest.mark.long),
         {"schedule": "plateau:1:0.5", "learning_rate_warm_up": 0.5},
         {"schedule": "step:1:0.5", "warm_up_schedule": "cosine"},
         {"fine_tuning_from": "best", "class_weights": "balanced"},
