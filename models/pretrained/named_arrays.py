@@ -61,6 +61,6 @@ class NamedArrays:
             if not any(fnmatchcase(layer, pattern) for layer in layers):
                 nearest = ", ".join(get_close_matches(pattern, layers, cutoff=0))
                 raise FacetError(f"--leave-out {pattern!r}: fits no layer of the file, expected such as {nearest}")
-        out = {layer: None for layer in layers if any(fnmatchcase(layer, pattern) for pattern in patterns)}
+        out = tuple(layer for layer in layers if any(fnmatchcase(layer, pattern) for pattern in patterns))
         arrays = {name: array for name, array in self.arrays.items() if name.rpartition(".")[0] not in out}
-        return replace(self, arrays=arrays), tuple(out)
+        return replace(self, arrays=arrays), out
