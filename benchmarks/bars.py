@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from benchmarks import contenders as who
+from benchmarks.schedules import names as schedule
 
 RAW_NUMPY = "raw 150×150, shuffled, to numpy"
 RAW_TENSOR = "raw 150×150, shuffled, to tensors"
@@ -93,6 +94,9 @@ class Bar:
 
 _H5PY = (who.H5PY_DIRECT, who.H5PY_INDEX, who.H5PY_LOW)
 _TFRECORD_JPEG = (who.TF_MAP, who.TF_BATCH)
+_KERAS = (schedule.KERAS, schedule.KERAS_PLAIN)
+_KERAS_BFLOAT16 = (schedule.KERAS_BFLOAT16, schedule.KERAS_BFLOAT16_PLAIN)
+_FIXED = (schedule.LIVE_FLOAT32, schedule.LIVE_BFLOAT16)
 
 BARS = (
     Bar(RAW_NUMPY, (who.FFCV,), at_least=1.2),
@@ -133,6 +137,17 @@ BARS = (
     Bar(SAVING, at_most=2),
     Bar(STOPPING, at_most=10),
     Bar(RESUMED, at_least=100),
+    Bar(schedule.WARM_UP, _KERAS, at_least=10),
+    Bar(schedule.FORWARD, (schedule.LIMIT,), at_most=1.2),
+    Bar(schedule.FLOAT32, _KERAS, at_least=4.5),
+    Bar(schedule.BFLOAT16, _KERAS_BFLOAT16, at_least=4),
+    Bar(schedule.AUTO, _KERAS, at_least=7),
+    Bar(schedule.AUTO, (schedule.TORCH,), at_least=4),
+    Bar(schedule.WHOLE, (schedule.KERAS,), at_least=5),
+    Bar(schedule.WHOLE_BOUND, at_least=-1.5),
+    *(Bar(over_float32, _FIXED[:1], at_least=1.4) for over_float32, _over_best in schedule.PRECISION.values()),
+    *(Bar(over_best, _FIXED, at_least=0.97) for _over_float32, over_best in schedule.PRECISION.values()),
+    Bar(schedule.SECOND, at_most=2),
     *(Bar(export_difference(name, runtime), at_most=1e-5) for name in EXPORTED for runtime in _EXACT),
     *(Bar(export_size(name), at_most=1.01) for name in EXPORTED),
     *(Bar(export_speed(name), (who.KERAS_FUNCTION,), at_least=1.0) for name in EXPORTED),

@@ -46,7 +46,7 @@ class Process:
     ) -> None:
         self.contender = contender
         self._log = work / f"log-{contender.program}-{contender.variant}-{'-'.join(task)}.txt"
-        words = [_python(contender, peers), "-P", "-m", f"benchmarks.peers.{contender.program}", work, *task]
+        words = [python_of(contender, peers), "-P", "-m", f"benchmarks.peers.{contender.program}", work, *task]
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [*map(str, words), contender.variant, "--seconds", str(seconds)],
@@ -136,7 +136,8 @@ class Process:
         self.close()
 
 
-def _python(contender: Contender, peers: Path | None) -> Path:
+def python_of(contender: Contender, peers: Path | None) -> Path:
+    """Gives the Python that a contender runs in; raises AbsentError where its environment is not there."""
     if not contender.environment:
         return Path(sys.executable)
     if peers is None:

@@ -1,4 +1,4 @@
-"""`facet benchmark train`: what determinism, reading, checkpoints and a stop cost a training."""
+"""`facet benchmark train`: what determinism, reading, checkpoints and a stop cost a training, and whole schedules."""
 
 import os
 import signal
@@ -13,17 +13,23 @@ from benchmarks import contenders as who
 from benchmarks.contenders import Contender
 from benchmarks.results import Result, absolute, compared
 from benchmarks.rounds import Settings, measure
+from benchmarks.schedules import names as schedule_names
+from benchmarks.schedules.parts import measure_schedules, schedules
 from benchmarks.workload import prepare
 from hdf5_helper.errors import FacetError
 from hdf5_helper.packing.options import PackOptions
 from hdf5_helper.packing.packer import pack
 
-GROUPS: tuple[tuple[str, tuple[Contender, ...]], ...] = (
+_STEPS: tuple[tuple[str, tuple[Contender, ...]], ...] = (
     (bars.TRAIN_READING, (who.TRAIN_REAL, who.TRAIN_CONSTANT)),
     (bars.TRAIN_DETERMINISM, (who.TRAIN_DETERMINISTIC, who.TRAIN_FREE)),
 )
 
-MEASURES = (*(name for name, _contenders in GROUPS), bars.SAVING, bars.STOPPING)
+#: Who is compared in each measure.
+GROUPS = (*_STEPS, *schedule_names.GROUPS)
+
+_COSTS = (*(name for name, _contenders in _STEPS), bars.SAVING, bars.STOPPING)
+MEASURES = (*_COSTS, *schedule_names.MEASURES)
 
 _STOPPED = (
     "--backbone",
@@ -47,8 +53,17 @@ def measure_training(settings: Settings) -> Iterator[list[Result]]:
         FacetError: Facet failed, or there is no such measure.
     """
     settings.check_only(MEASURES)
+    if settings.wants(*_COSTS):
+        yield from _measure_costs(settings)
+    # hours, so only where they are asked for
+    if settings.only and settings.wants(*schedule_names.MEASURES):
+        yield from measure_schedules(schedules(settings))
+
+
+def _measure_costs(settings: Settings) -> Iterator[list[Result]]:
+    """Gives what single costs of a training are, on drawn images."""
     prepare(settings.work, settings.count, settings.progress)
-    for name, contenders in GROUPS:
+    for name, contenders in _STEPS:
         if settings.wants(name):
             yield compared(name, "images/s", measure(("decode", "tensor"), contenders, settings))
     if settings.wants(bars.SAVING):

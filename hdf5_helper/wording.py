@@ -1,6 +1,12 @@
 """Numbers and names as users read them."""
 
+import re
 from collections.abc import Iterable, Mapping
+
+from hdf5_helper.errors import FacetError
+
+_UNITS = ("b", "kb", "mb", "gb", "tb")
+_SIZE = re.compile(rf"(?P<number>\d+(\.\d+)?) ?(?P<unit>{'|'.join(_UNITS)})?")
 
 
 def bytes_text(count: int) -> str:
@@ -13,6 +19,18 @@ def bytes_text(count: int) -> str:
         if size < 999.5:
             return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
     return f"{size / 1000:,.3g} TB"
+
+
+def parse_bytes(text: str, what: str) -> int:
+    """Reads `20GB`, `500 MB`, `1.5 TB` or a plain number of bytes; units are powers of 1000.
+
+    Raises:
+        FacetError: anything else; `what` names the option.
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    if found is None:
+        raise FacetError(f"{what} {text!r}: expected a size such as 20GB")
+    return int(float(found["number"]) * 1000 ** _UNITS.index(found["unit"] or "b"))
 
 
 def count_text(count: int, singular: str, plural: str | None = None) -> str:

@@ -37,9 +37,10 @@ def command(*, kind: str, check: bool, out: Path | None, work: Path | None, as_j
 
     All contenders take turns, round after round; an absent one is named and left out. Whole runs take some 20 minutes
     and 10 GB of disk. benchmarks/install_peers.sh makes the environments that --peers wants. train measures what
-    determinism, reading, checkpoints and a stop cost; --seconds 20 evens out a machine's moods. resume kills trainings
-    and compares how they end; of the options it takes --kills, --work, --out, --check and --json. export runs every
-    backbone in every runtime, on the faces of --data or drawn ones.
+    determinism, reading, checkpoints and a stop cost; --seconds 20 evens out a machine's moods; --only schedule: trains
+    whole schedules beside Keras and PyTorch, in hours. resume kills trainings and compares how they end; of the options
+    it takes --kills, --work, --out, --check and --json. export runs every backbone in every runtime, on the faces of
+    --data or drawn ones.
 
     \b
     Example:

@@ -19,9 +19,11 @@ COMMANDS = {
     "train": ("train", "Train a model on an HDF5 file, or resume a run."),
     "evaluate": ("evaluate", "Measure a run or a model on a split."),
     "predict": ("predict", "Classify pictures with a run or a model."),
+    "features": ("features", "Write what a backbone makes of every image of a file."),
     "export": ("export", "Write a model for other programs: .pb, SavedModel, ONNX, LiteRT."),
     "verify-export": ("verify_export", "Measure an exported file in every runtime."),
     "import-weights": ("import_weights", "Turn weights of another framework into Keras weights."),
+    "cache": ("cache", "List or clear what trainings keep to be faster."),
     "benchmark": ("benchmark", "Measure Facet beside what a user would pick instead."),
 }
 

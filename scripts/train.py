@@ -78,11 +78,17 @@ _MACHINE = _all(
     click.option(
         "--precision",
         metavar="auto|float32|mixed_bfloat16",
-        help="[auto: mixed_bfloat16 on GPUs that compute it, else float32]",
+        help="[auto: mixed_bfloat16 on GPUs that compute it; on CPUs what a trial of seconds finds faster]",
     ),
     click.option(
         "--worker-timeout", type=float, default=60.0, metavar="SECONDS", help="Wait for a silent worker.  [60]"
     ),
+    click.option(
+        "--cache-views",
+        metavar="auto|off|K",
+        help="Keep what the frozen backbone gives: where it changes nothing, never, or for K augmented views.  [auto]",
+    ),
+    click.option("--cache-limit", metavar="SIZE", help="Such as 20GB: more is not kept.  [half of the free space]"),
     click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too, into the run's folder."),
 )
 
@@ -108,6 +114,7 @@ def command(
     sets: tuple[str, ...],
     devices: str,
     worker_timeout: float,
+    cache_limit: str | None,
     tensorboard: bool,
     overwrite: bool,
     dry_run: bool,
@@ -130,13 +137,15 @@ def command(
     if "help" in (recipe, options["backbone"]):
         click.echo(_table(recipe))
         return 0
+    from hdf5_helper.wording import parse_bytes
     from models.interface.settling import RunOptions, TrainRequest
 
     if run is not None and resume is not None:
         raise FacetError("--run and --resume: both given, expected one of them")
     if as_json and not folds:
         raise FacetError("--json: goes with --folds, found no --folds")
-    how = RunOptions(devices, tensorboard, worker_timeout)
+    limit = None if cache_limit is None else parse_bytes(cache_limit, "--cache-limit")
+    how = RunOptions(devices, tensorboard, worker_timeout, limit)
     request = TrainRequest(data, run, resume, given(options), pairs(sets), overwrite, start_from, how, recipe)
     with Console(as_json=as_json) as console:
         return (_train_folds if folds else _train)(request, console, dry_run=dry_run, verbose=verbose)

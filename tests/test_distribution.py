@@ -262,7 +262,7 @@ def test_workers_read_shares_of_the_same_batches(file, workers, augment):
     whole, shares = feed(0, 1), [feed(worker, workers) for worker in range(workers)]
     for epoch, step in ((1, 0), (1, 3), (2, 1)):
         expected, parts = whole.batch(epoch, step), [share.batch(epoch, step) for share in shares]
-        assert np.array_equal(np.concatenate([part.images for part in parts]), expected.images)
+        assert np.array_equal(np.concatenate([part.inputs for part in parts]), expected.inputs)
         for field in ("targets", "weights", "counted"):
             joined = np.concatenate([getattr(part, field)["gender"] for part in parts])
             assert np.array_equal(joined, getattr(expected, field)["gender"])
@@ -277,6 +277,6 @@ def test_workers_validate_shares_of_the_same_rows(file):
         assert [half.steps for half in halves] == [whole.steps] * 2 == [2, 2]
         for step in (0, 1):
             expected, parts = whole.batch(step), [half.batch(step) for half in halves]
-            assert np.array_equal(np.concatenate([part.images for part in parts]), expected.images)
+            assert np.array_equal(np.concatenate([part.inputs for part in parts]), expected.inputs)
             counted = np.concatenate([part.counted["gender"] for part in parts])
             assert (counted.tolist(), counted.sum()) == (expected.counted["gender"].tolist(), [16, 5][step])

@@ -34,7 +34,7 @@ def test_a_training_batch_is_the_same_however_it_is_reached(file):
         from_start = list(feed.batches(2))
         from_middle = list(feed.batches(2, 2))
     for left, right in zip(from_start[2:], from_middle, strict=True):
-        assert np.array_equal(left.images, right.images)
+        assert np.array_equal(left.inputs, right.inputs)
         assert np.array_equal(left.targets["gender"], right.targets["gender"])
 
 
@@ -44,7 +44,7 @@ def test_evaluation_counts_every_row_once_and_pads_the_last_batch_with_weight_ze
         batches = list(EvaluationFeed(reader, rows, GENDER, 8).batches())
         expected = reader.labels("gender")[rows].astype(np.float32).tolist()
     assert [batch.counted["gender"].tolist() for batch in batches] == [[1] * 8, [1, 1] + [0] * 6]
-    assert [len(batch.images) for batch in batches] == [8, 8]
+    assert [len(batch.inputs) for batch in batches] == [8, 8]
     targets = np.concatenate([batch.targets["gender"] for batch in batches])
     assert targets[:10].tolist() == expected
 
@@ -70,7 +70,7 @@ def mixed_and_plain(file, labels=("gender",), text="mixup=0.4"):
 
 def test_a_mixed_example_keeps_at_least_half_of_itself_in_image_and_target(file):
     mixed, plain, _ = mixed_and_plain(file)
-    assert not np.array_equal(mixed.images, plain.images)
+    assert not np.array_equal(mixed.inputs, plain.inputs)
     assert np.array_equal(mixed.targets["gender"] > 0.5, plain.targets["gender"] > 0.5)
     assert (mixed.targets["gender"] != plain.targets["gender"]).any()
     assert mixed.totals == plain.totals
@@ -82,16 +82,16 @@ def test_an_example_is_mixed_with_the_same_partner_whoever_reads_it(file):
     for replica in (0, 1):
         with HDF5Generator(file, "train", 16, "gender", replica=replica, replicas=2) as generator:
             feed = TrainingFeed(generator, GENDER, ONES, parse_augmentation("mixup=0.4"))
-            parts += list(zip(generator.indices(1, 0), feed.batch(1, 0).images, strict=True))
+            parts += list(zip(generator.indices(1, 0), feed.batch(1, 0).inputs, strict=True))
     found = {int(row): image for row, image in parts}
     assert sorted(found) == sorted(indices.tolist())
-    assert all(np.array_equal(found[int(row)], image) for row, image in zip(indices, whole.images, strict=True))
+    assert all(np.array_equal(found[int(row)], image) for row, image in zip(indices, whole.inputs, strict=True))
 
 
 def test_a_random_window_is_the_image_moved_by_at_most_the_margin(file):
     with HDF5Generator(file, "train", 16, "gender") as generator:
         feeds = [TrainingFeed(generator, GENDER, ONES, parse_augmentation(t), (4, 4)) for t in ("crop=true", "none")]
-        moved, plain = (feed.batch(1, 0).images for feed in feeds)
+        moved, plain = (feed.batch(1, 0).inputs for feed in feeds)
     windows = [
         any(
             np.array_equal(image[4:-4, 4:-4], whole[down : down + 24, right : right + 24])

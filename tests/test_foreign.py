@@ -79,7 +79,7 @@ def finite():
 
 def rows(batch):
     """The numbers of the images that count."""
-    return batch.images[batch.counted["gender"] > 0, 0, 0, 0].tolist()
+    return batch.inputs[batch.counted["gender"] > 0, 0, 0, 0].tolist()
 
 
 def numbers(source, epoch=1, first=0):
@@ -129,7 +129,7 @@ def test_fewer_steps_than_there_are_end_an_epoch_early():
 
 def test_a_smaller_last_batch_is_filled_up_with_rows_that_count_nothing():
     last = list(training_batches(Numbered(), MAKE).batches())[-1]
-    assert last.images.shape == (4, *SIZE, 3)
+    assert last.inputs.shape == (4, *SIZE, 3)
     assert (last.counted["gender"].tolist(), last.weights["gender"].tolist()) == ([1, 1, 0, 0], [1, 1, 0, 0])
     assert last.totals == {"gender": 2.0}
 
@@ -171,7 +171,7 @@ def test_sample_weights_may_differ_by_label():
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_images_of_any_float_become_float32(dtype):
-    assert one(genders(4), images=pictures(4, dtype=dtype)).images.dtype == np.float32
+    assert one(genders(4), images=pictures(4, dtype=dtype)).inputs.dtype == np.float32
 
 
 def test_arrays_are_shuffled_anew_each_epoch_and_any_step_is_read_at_once():
@@ -194,7 +194,7 @@ def test_rows_of_arrays_without_a_label_are_left_out_and_balanced_weights_count_
     labels = np.array([0, 255, 1, 0, 0, 255])
     source = training_batches((pictures(6), labels), MAKE, class_weights="balanced", say=said.append)
     [batch] = source.batches()
-    by_row = dict(zip(batch.images[:, 0, 0, 0].tolist(), batch.weights["gender"].tolist(), strict=True))
+    by_row = dict(zip(batch.inputs[:, 0, 0, 0].tolist(), batch.weights["gender"].tolist(), strict=True))
     assert by_row == pytest.approx({1: 4 / 6, 3: 2.0, 4: 4 / 6, 5: 4 / 6})
     assert said == ["batch size 4 instead of 6: no more labels are known in training_generator"]
 

@@ -57,7 +57,7 @@ def test_everything_imported_is_required():
     sources = [path for package in ("hdf5_helper", "models", "scripts") for path in (ROOT / package).rglob("*.py")]
     used = {name.partition(".")[0] for path in sources for name in imported(ast.parse(path.read_text()))}
     ours = {"benchmarks", "hdf5_helper", "models", "scripts"}
-    brought_by_tensorflow = {"google"}  # its protobuf
+    brought_by_tensorflow = {"google", "ml_dtypes"}  # its protobuf, its bfloat16 for NumPy
     assert used - set(sys.stdlib_module_names) - ours - required - brought_by_tensorflow == set()
 
 

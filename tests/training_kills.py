@@ -64,6 +64,7 @@ class Job:
         end: where it ends.
         resume: go on by the run's name alone, as `--resume` does.
         start_from: checkpoint of another run that it begins from, as `--from` has it.
+        cache_limit: bytes that kept activations may take.
     """
 
     history: str
@@ -74,6 +75,7 @@ class Job:
     end: End = field(default_factory=End)
     resume: bool = False
     start_from: str | None = None
+    cache_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class _Watcher(Observer):
 
 
 def _bytes_of(batch: Any) -> str:
-    hasher = xxhash.xxh3_64(np.ascontiguousarray(batch.images).tobytes())
+    hasher = xxhash.xxh3_64(np.ascontiguousarray(batch.inputs).tobytes())
     for values in (batch.targets, batch.weights, batch.counted):
         for name in sorted(values):
             hasher.update(values[name].tobytes())
@@ -233,6 +235,7 @@ def _live(job: Job) -> int:
     from scripts.tensorflow_runtime import deterministic_tensorflow
 
     os.environ["FACET_HISTORY"] = job.history
+    os.environ.pop("FACET_CACHE", None)  # activations are kept beside the runs
     watcher = _Watcher(job)
     watcher.watch_batches()
 
@@ -253,10 +256,13 @@ def _live(job: Job) -> int:
 
 
 def _request(job: Job) -> Any:
-    from models.interface.settling import TrainRequest
+    from models.interface.settling import RunOptions, TrainRequest
 
+    options = RunOptions(cache_limit=job.cache_limit)
     names = {"resume": job.run} if job.resume else {"run": job.run}
-    return TrainRequest(Path(job.data) if job.data else None, **names, sets=job.sets, start_from=job.start_from)
+    return TrainRequest(
+        Path(job.data) if job.data else None, **names, sets=job.sets, start_from=job.start_from, options=options
+    )
 
 
 def _serve() -> None:

@@ -59,11 +59,31 @@ def cut_below(model: Any, first_trained: str | int) -> str:
 
     Returns:
         The highest cut point at or below that layer; that layer itself only if it has no weights. Frozen layers between
-        the cut and the first trained one have to be computed live.
+        the cut and the first trained one have to be computed live. It never parts a convolution, a dense layer or a
+        normalization from the BatchNormalization or activation behind it: TensorFlow computes these as one, and apart
+        with other last digits.
     """
     names = [layer.name for layer in model.layers]
     first = names.index(first_trained) if isinstance(first_trained, str) else first_trained
     if first < len(names) and not model.layers[first].weights:
         first += 1
     entrance, *others = cut_points(model)
-    return [entrance, *(name for name in others if name in names[:first])][-1]
+    whole = _computed_with_the_next(model)
+    return [entrance, *(name for name in others if name in names[:first] and name not in whole)][-1]
+
+
+def _computed_with_the_next(model: Any) -> set[str]:
+    """Gives the names of the layers that TensorFlow computes as one with a layer that takes their values."""
+    import keras
+
+    layers = keras.layers
+    dense = layers.Dense, layers.EinsumDense
+    convolutions = layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.SeparableConv2D
+    first = (*dense, *convolutions, layers.BatchNormalization, layers.LayerNormalization)
+    activations = layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.Softmax
+    return {
+        str(parent.operation.name)
+        for node in _nodes(model)
+        for parent in node.parent_nodes
+        if isinstance(node.operation, (layers.BatchNormalization, *activations)) and isinstance(parent.operation, first)
+    }

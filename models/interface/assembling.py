@@ -1,6 +1,7 @@
 """Puts a trainer together on the splits of one packed file."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say
@@ -9,6 +10,7 @@ from hdf5_helper.reading.reader import HDF5Reader
 from models.augmentation.recipe import parse_augmentation
 from models.heads.head import Head
 from models.heads.on_file import class_names_in, heads_on
+from models.interface.caching import keeping_for
 from models.network import window_margin
 from models.training.class_weights import example_weights
 from models.training.distribution.replicas import Replicas
@@ -121,8 +123,12 @@ def make_trainer(
     stop: StopFlag,
     say: Say,
     progress: Progress,
+    cache_limit: int | None = None,
 ) -> Trainer:
     """Puts a trainer on the training batches of a generator.
+
+    Where it is faster, and `settings.cache_views` allows it, they are made of kept activations, in files of at most
+    `cache_limit` bytes, by default of half of the free space.
 
     Validation takes the rows of `validation`, else the validation split of the generator's own file.
 
@@ -134,6 +140,9 @@ def make_trainer(
     if measured is None:
         keeper.metric = keeper.metric.removeprefix("val_")
         say("no validation split: the best epoch is chosen by training figures")
+    readers, seen = (training.reader, (validation or training).reader), keeper.description.preprocessing
+    how: dict[str, Any] = {"preprocessing": seen, "replicas": replicas, "limit": cache_limit, "say": say}
+    keeping = keeping_for(settings, heads, (fed, measured), readers, **how)
     return Trainer(
         heads,
         fed,
@@ -146,6 +155,7 @@ def make_trainer(
         say=say,
         progress=progress,
         start_from=settings.fine_tuning_from,
+        sources_of=keeping.sources if keeping else None,
     )
 
 

@@ -16,7 +16,7 @@ from models.training.recipe_files import read_recipe
 from models.training.resolve import from_recipe, laid_over, resolve, typed_changes, typed_sets
 from models.training.runs import Run, new_run_name
 from models.training.schedule import parse_schedule
-from models.training.setting_names import EXTENDABLE, NEUTRAL, PHASE_FIELDS, SHAPING, for_both_phases
+from models.training.setting_names import EXTENDABLE, PHASE_FIELDS, SHAPING, changes_result, for_both_phases
 from models.training.settings import Settings, flat, make_settings
 from models.training.settings_file import load_origins, load_settings
 from models.training.starting import Start, find_start
@@ -30,11 +30,13 @@ class RunOptions:
         devices: `auto`, `cpu:2` or such as `gpu:0,1`.
         tensorboard: whether to write for TensorBoard.
         worker_timeout: seconds that a silent worker is waited for, at least 1.
+        cache_limit: bytes that kept activations may take at most, None for half of the free space.
     """
 
     devices: str = "auto"
     tensorboard: bool = False
     worker_timeout: float = 60.0
+    cache_limit: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses a timeout that is too short; devices are judged by who opens them."""
@@ -196,7 +198,7 @@ def refuse_other_results(run: Run, before: Settings, changes: dict[str, Any], co
     values, instead = flat(before), f"or a new run: {command}"
     for name, new in changes.items():
         old = values[name]
-        if name in NEUTRAL:
+        if not changes_result(name, old, new):
             continue
         if name not in EXTENDABLE:
             instead = "or a new --run" if name in SHAPING else instead

@@ -66,7 +66,7 @@ def train(
         Stopped: SIGINT or SIGTERM came; a checkpoint holds the place.
     """
     replicas, watching, stop = replicas or Replicas(), Observers(observers, say), StopFlag()
-    settled = agreed(settled, replicas)
+    settled = agreed(settled, replicas, say)
     settings, run = settled.settings, settled.run
     with ExitStack() as held:
         held.enter_context(stop)  # a signal while the model is built is heard at its first batch
@@ -78,9 +78,9 @@ def train(
             say(sentence)
         metric, intervals = settings.best_metric, settings.intervals
         keeper = CheckpointKeeper(run, began.description, now, metric, **intervals, writes=replicas.chief)
-        trainer = make_trainer(
-            settings, heads, data, keeper, replicas=replicas, observers=watching, stop=stop, say=say, progress=progress
-        )
+        watched: dict[str, Any] = {"observers": watching, "stop": stop, "say": say, "progress": progress}
+        limit = settled.options.cache_limit
+        trainer = make_trainer(settings, heads, data, keeper, replicas=replicas, cache_limit=limit, **watched)
         if replicas.chief:
             _write_down(settled, held)
             _say_sizes(trainer, began.model)

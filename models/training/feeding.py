@@ -22,14 +22,14 @@ class Batch:
     """What one step takes.
 
     Attributes:
-        images: uint8 (or float32 of the same range) (B, H, W, 3), RGB.
+        inputs: images, uint8 (or float32 of the same range) (B, H, W, 3), RGB; or activations (B, …) of them.
         targets: float32 (B,) or (B, k) by label, see `models.heads.head.Head`.
         weights: float32 (B,) or (B, A) by label: class weight, 0 where unknown or padded.
         counted: float32 of the same shape by label: 1, or 0 where unknown or padded.
         totals: known labels by label in the whole batch, of which these rows may be one worker's share.
     """
 
-    images: NDArray[Any]
+    inputs: NDArray[Any]
     targets: dict[str, Floats]
     weights: dict[str, Floats]
     counted: dict[str, Floats]
@@ -37,7 +37,7 @@ class Batch:
 
 
 def make_batch(
-    images: NDArray[Any],
+    inputs: NDArray[Any],
     labels: dict[str, NDArray[Any]],
     heads: tuple[Head, ...],
     weights: dict[str, Floats],
@@ -46,7 +46,7 @@ def make_batch(
     """Puts a batch together from stored labels; `weights` are used where the label is known.
 
     Args:
-        images: as Batch has them.
+        inputs: as Batch has them.
         labels: (B, …) by label, as stored.
         heads: one a label.
         weights: float32 (B,) or (B, A) by label.
@@ -55,7 +55,7 @@ def make_batch(
     counted = {head.label: head.known(labels[head.label]).astype(np.float32) for head in heads}
     targets = {head.label: head.targets(labels[head.label]) for head in heads}
     weighted = {name: _as_wide(weights[name], known) * known for name, known in counted.items()}
-    return Batch(images, targets, weighted, counted, totals or {n: float(c.sum()) for n, c in counted.items()})
+    return Batch(inputs, targets, weighted, counted, totals or {n: float(c.sum()) for n, c in counted.items()})
 
 
 def mixed_batch(batch: Batch, other: Batch, part: Floats) -> Batch:
@@ -69,8 +69,8 @@ def mixed_batch(batch: Batch, other: Batch, part: Floats) -> Batch:
 
     both = {name: counted * other.counted[name] for name, counted in batch.counted.items()}
     weights = {name: values * both[name] for name, values in mix(batch.weights, other.weights).items()}
-    images = mixed(batch.images, other.images, part)
-    return replace(batch, images=images, targets=mix(batch.targets, other.targets), weights=weights, counted=both)
+    images = mixed(batch.inputs, other.inputs, part)
+    return replace(batch, inputs=images, targets=mix(batch.targets, other.targets), weights=weights, counted=both)
 
 
 def _as_wide(values: Floats, like: Floats) -> Floats:
@@ -110,19 +110,33 @@ class TrainingFeed:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Gives one batch; epoch from 1, step from 0."""
-        indices = self._generator.indices(epoch, step)
-        batch = replace(self._batch(epoch, indices), totals=self._totals(epoch, step))
+        indices = self._generator.indices(epoch, step)  # which also reads ahead
+        batch = self.labelled(epoch, step, self._augmented(epoch, indices))
         if not self._augmentation.mixup:
             return batch
         others = partners(self._seed, epoch, indices, self._generator.order.rows)
         part = shares(self._augmentation.mixup, self._seed, epoch, indices)
-        return mixed_batch(batch, self._batch(epoch, others), part)
+        return mixed_batch(batch, self._labelled(others, self._augmented(epoch, others)), part)
 
-    def _batch(self, epoch: int, indices: Indices) -> Batch:
-        images, labels = self._generator.read(indices)
-        images = augmented(images, self._augmentation, self._seed, epoch, indices, self._margin)
+    def indices(self, epoch: int, step: int) -> Indices:
+        """Gives the example indices of this worker's share of a batch, int64 (b,)."""
+        return self._generator.order.batch(epoch, step, self._generator.replica, self._generator.replicas)
+
+    def pixels(self, indices: Indices) -> NDArray[np.uint8]:
+        """Gives the images of any examples as they are stored, uint8 (b, H, W, 3)."""
+        return self._generator.reader.read(indices)
+
+    def labelled(self, epoch: int, step: int, inputs: NDArray[Any]) -> Batch:
+        """Gives a batch with `inputs` (b, …), made elsewhere, beside its labels and weights; mixup mixes neither."""
+        return replace(self._labelled(self.indices(epoch, step), inputs), totals=self._totals(epoch, step))
+
+    def _labelled(self, indices: Indices, inputs: NDArray[Any]) -> Batch:
+        labels = {name: values[indices] for name, values in self._values.items()}
         weights = {name: self._class_weights[name][indices] for name in labels}
-        return make_batch(images, labels, self._heads, weights)
+        return make_batch(inputs, labels, self._heads, weights)
+
+    def _augmented(self, epoch: int, indices: Indices) -> NDArray[np.uint8]:
+        return augmented(self.pixels(indices), self._augmentation, self._seed, epoch, indices, self._margin)
 
     def _totals(self, epoch: int, step: int) -> dict[str, float]:
         """Gives the known labels of the whole batch; where all are known, nobody's rows need be worked out."""
@@ -175,11 +189,23 @@ class EvaluationFeed:
 
     def batch(self, step: int) -> Batch:
         """Gives one batch, step from 0."""
+        return self.labelled(step, self.pixels(self.indices(step)))
+
+    def indices(self, step: int) -> Indices:
+        """Gives the example indices of this worker's share of a batch, int64 (b,), with those that pad it."""
         rows = self._rows[step * self.batch_size : (step + 1) * self.batch_size]
-        padded = np.concatenate([rows, np.repeat(rows[:1], self.batch_size - len(rows))])[self._mine]
-        counts = (np.arange(self.batch_size) < len(rows)).astype(np.float32)[self._mine]
-        labels = {name: values[padded] for name, values in self._values.items()}
-        batch = make_batch(self._reader.read(padded), labels, self._heads, dict.fromkeys(labels, counts))
+        return np.concatenate([rows, np.repeat(rows[:1], self.batch_size - len(rows))])[self._mine]
+
+    def pixels(self, indices: Indices) -> NDArray[np.uint8]:
+        """Gives the images of any examples as they are stored, uint8 (b, H, W, 3)."""
+        return self._reader.read(indices)
+
+    def labelled(self, step: int, inputs: NDArray[Any]) -> Batch:
+        """Gives a batch with `inputs` (b, …), made elsewhere, beside its labels."""
+        indices, left = self.indices(step), len(self._rows) - step * self.batch_size
+        counts = (np.arange(self.batch_size) < left).astype(np.float32)[self._mine]
+        labels = {name: values[indices] for name, values in self._values.items()}
+        batch = make_batch(inputs, labels, self._heads, dict.fromkeys(labels, counts))
         return replace(batch, counted=batch.weights)
 
     def batches(self) -> Iterator[Batch]:

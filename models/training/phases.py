@@ -72,7 +72,7 @@ def set_trainable(base: Any, trainable_layers: str, batch_normalization: str = "
     """
     import keras
 
-    first = _first_trained(base, trainable_layers)
+    first = first_trained(base, trainable_layers)
     base.trainable = True
     for place, layer in enumerate(base.layers):
         layer.trainable = place >= first
@@ -83,7 +83,8 @@ def set_trainable(base: Any, trainable_layers: str, batch_normalization: str = "
     return [layer.name for layer in base.layers if layer.trainable_variables]
 
 
-def _first_trained(base: Any, trainable_layers: str) -> int:
+def first_trained(base: Any, trainable_layers: str) -> int:
+    """Gives the place in `base.layers` of the lowest layer to train, `len(base.layers)` where none is; see above."""
     count = len(base.layers)
     if trainable_layers == "all":
         return 0

@@ -115,7 +115,7 @@ def _made(values: dict[str, Any], reader: HDF5Reader) -> Settings:
 
 
 def settled_precision(asked: str, devices_have_bfloat16: bool) -> str:
-    """Gives `float32` or `mixed_bfloat16` for a setting that may be `auto`.
+    """Gives `float32` or `mixed_bfloat16` for a setting that may be `auto`, where no trial has said which.
 
     Args:
         asked: the setting.

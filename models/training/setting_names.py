@@ -59,6 +59,13 @@ PHASE_FIELDS = {
 }
 
 
+def changes_result(name: str, before: Any, after: Any) -> bool:
+    """Says whether another value of a setting would give another result, beyond the last digits."""
+    if name == "cache_views":  # both leave every bit of the training
+        return before != after and not {before, after} <= {"auto", "off"}
+    return name not in NEUTRAL and before != after
+
+
 def for_both_phases(values: dict[str, Any]) -> dict[str, Any]:
     """Gives flat values with each name of `SHARED` set for the phases that have no value of their own."""
     shared = {f"{phase}_{name}": values[name] for name in SHARED if name in values for phase in (WARM_UP, FINE_TUNING)}

@@ -10,12 +10,13 @@ from models.augmentation.recipe import parse_augmentation
 from models.network import HeadShape
 from models.training.class_weights import parse_class_weights
 from models.training.phase import FINE_TUNING, WARM_UP, Phase
-from models.training.setting_names import NEUTRAL, PHASE_FIELDS, PROVENANCE, SHARED, for_both_phases
+from models.training.setting_names import NEUTRAL, PHASE_FIELDS, PROVENANCE, SHARED, changes_result, for_both_phases
 from models.training.typed_values import as_kind, kind_name
 from models.training.value_checks import check_choice, check_number
 
 BATCH_NORMALIZATIONS = ("frozen", "synchronized")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+CACHE_DTYPES = ("exact", "float16", "bfloat16")
 
 _WARM_UP, _FINE_TUNING = Phase(WARM_UP, 24, 1e-3, "adam"), Phase(FINE_TUNING, 50, 1e-4, "adam", "4")
 
@@ -52,6 +53,10 @@ class Settings:
         fold: of a file with folds: K makes fold K the test split, K - 1 the validation split and the rest the train
             split; -1 takes the splits of the file.
         best_metric: column of epochs.csv that chooses the best epoch.
+        cache_views: `auto` keeps the activations of a frozen backbone where that changes nothing but time, `off` keeps
+            none, `K` those of K augmented views of each image, see `models.training.activations`.
+        cache_dtype: what they are kept in: `exact` (the precision's own), or half of float32's size in `float16` or
+            `bfloat16`.
         seed: of weights, order, augmentation and dropout.
         deterministic: same seed, same bits on the CPU; on GPUs it is asked for only where the user sets it.
         checkpoint_every, checkpoint_every_steps, checkpoint_every_minutes: intervals; 0 for never.
@@ -89,6 +94,8 @@ class Settings:
     fine_tuning_from: str = "best"
     class_weights: str = "none"
     augment: str = "mirror"
+    cache_views: str = "auto"
+    cache_dtype: str = "exact"
     seed: int = 0
     deterministic: bool = True
     checkpoint_every: int = 2
@@ -115,6 +122,10 @@ class Settings:
             raise FacetError(f"label {','.join(self.label)!r}: expected one or several different labels")
         if self.warm_up.epochs == self.fine_tuning.epochs == 0:
             raise FacetError("warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch")
+        if self.cache_views not in ("auto", "off") and not (
+            self.cache_views.isdecimal() and int(self.cache_views) >= 1
+        ):
+            raise FacetError(f"cache_views {self.cache_views!r}: expected auto, off or a number of views of at least 1")
         if self.class_weights not in ("none", "balanced"):
             parse_class_weights(self.class_weights)
         if self.keep != "all" and not (self.keep.isdecimal() and int(self.keep) >= 1):
@@ -155,7 +166,7 @@ class Settings:
         return [
             f"{name}: {mine[name]}, not {theirs[name]}"
             for name in mine
-            if name not in NEUTRAL and mine[name] != theirs[name]
+            if changes_result(name, mine[name], theirs[name])
         ]
 
 
@@ -164,6 +175,7 @@ _CHOICES = {
     "fine_tuning_from": ("best", "last"),
     "batch_normalization": BATCH_NORMALIZATIONS,
     "precision": PRECISIONS,
+    "cache_dtype": CACHE_DTYPES,
 }
 
 _COMMON = {f.name: f for f in dataclasses.fields(Settings) if f.type is not Phase}
@@ -218,6 +230,8 @@ def typed(name: str, value: Any) -> Any:
     kind = _KINDS[name]
     if name in ("image_size", "crop") and isinstance(value, str | int) and not isinstance(value, bool):
         return parse_size(str(value), "image size" if name == "image_size" else name)
+    if name == "cache_views" and value is False:  # what YAML 1.1 makes of off
+        return "off"
     if name == "label" and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     try:

@@ -43,22 +43,32 @@ TrainingStep = Callable[[Batch, int, Flags], tuple[Sums, Flags]]
 EvaluationStep = Callable[[Batch, Flags], tuple[Sums, Flags]]
 
 
-def training_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, update: Update) -> TrainingStep:
+def training_step(
+    model: Any, heads: tuple[Head, ...], replicas: Replicas, update: Update, scores: Any = None
+) -> TrainingStep:
     """Gives a function that updates the model's trainable variables by one batch.
 
     Its sums are those of the batch before the update. The loss of each label is the sum of weighted losses over the
     number of known labels of the whole batch, so an unknown label, or a padded row, adds nothing, and however many
     replicas share the batch, the loss is the same.
+
+    Args:
+        model: compiled with its optimizer.
+        heads: of the model.
+        replicas: the devices.
+        update: how a batch becomes an update.
+        scores: keras.Model on the model's layers from what batches hold to what the losses take, a dict by label; by
+            default they hold images.
     """
     import tensorflow as tf
 
-    scores, generators = scores_model(model, heads), seed_generators(model)
+    scores, generators = scores or scores_model(model, heads), seed_generators(model)
     variables, optimizer = model.trainable_variables, model.optimizer
 
     def gradients(inputs: Any) -> tuple[Any, Any]:
         use_seeds(inputs["seeds"])
         with tf.GradientTape() as tape:
-            outputs = scores(tf.cast(inputs["images"], tf.float32), training=True)
+            outputs = scores(tf.cast(inputs["values"], tf.float32), training=True)
             sums = tf.stack(_pairs(heads, outputs, inputs, update.smoothing))
             loss = _loss(heads, sums, inputs["totals"])
         return tape.gradient(loss, variables), sums
@@ -87,17 +97,18 @@ def training_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, updat
     return run
 
 
-def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas) -> EvaluationStep:
+def evaluation_step(model: Any, heads: tuple[Head, ...], replicas: Replicas, scores: Any = None) -> EvaluationStep:
     """Gives a function that measures one batch in inference mode and in float32, without class weights.
 
-    Its sums are those of a training step and, of labels with classes, the shares of their confusion matrix.
+    Its sums are those of a training step and, of labels with classes, the shares of their confusion matrix; `scores` is
+    as there.
     """
     import tensorflow as tf
 
-    scores = scores_model(model, heads)
+    scores = scores or scores_model(model, heads)
 
     def replica(inputs: Any) -> Any:
-        outputs = scores(tf.cast(inputs["images"], tf.float32), training=False)
+        outputs = scores(tf.cast(inputs["values"], tf.float32), training=False)
         pairs = tf.stack(_pairs(heads, outputs, inputs, 0.0)), confusion_pairs(heads, outputs, inputs)
         return _reduced(tf.concat(pairs, axis=0), inputs["flags"])
 
@@ -138,7 +149,7 @@ def _arrays(batch: Batch, flags: Flags, replicas: Replicas, part: int) -> dict[s
     shares = {name: {k: replicas.share(v, part) for k, v in values.items()} for name, values in rows.items()}
     totals = {label: np.float32(count) for label, count in batch.totals.items()}
     mine = flags.numbers() if part == 0 else Flags().numbers()
-    return {"images": replicas.share(batch.images, part), **shares, "totals": totals, "flags": mine}
+    return {"values": replicas.share(batch.inputs, part), **shares, "totals": totals, "flags": mine}
 
 
 def _pairs(heads: tuple[Head, ...], outputs: Any, inputs: Any, smoothing: float) -> list[Any]:
@@ -171,7 +182,7 @@ def _by_parts(gradients: Callable[[Any], tuple[Any, Any]], inputs: Any, parts: i
     """Gives gradients and sums of a batch that is done in parts, one after the other, each with seeds of its own."""
     import tensorflow as tf
 
-    rows = {name: inputs[name] for name in ("images", "targets", "weights", "counted")}
+    rows = {name: inputs[name] for name in ("values", "targets", "weights", "counted")}
     stacked = tf.nest.map_structure(lambda v: tf.reshape(v, [parts, -1, *v.shape[1:]]), rows)
 
     def one(part: Any) -> tuple[Any, Any]:

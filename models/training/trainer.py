@@ -1,9 +1,9 @@
 """The training loop: steps, validation, checkpoints. All that decides the result is in its arguments and its state."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from hdf5_helper.errors import FacetError
 from hdf5_helper.progress import Progress, Say, Silent, no_words
@@ -11,7 +11,6 @@ from models.heads.head import Head
 from models.training.confusion import confusions
 from models.training.distribution.replicas import Replicas
 from models.training.early_stopping import patience_over
-from models.training.feeding import Batch
 from models.training.history import column_place
 from models.training.keeper import CheckpointKeeper
 from models.training.memory import memory_explained
@@ -19,32 +18,13 @@ from models.training.observers import Observers, figures_of
 from models.training.pace import Pace
 from models.training.phase import FINE_TUNING, Phase
 from models.training.schedule import rates
+from models.training.sources import EvaluationSource, Sources, TrainingSource
 from models.training.state import Row, Sums, TrainingState, add
 from models.training.steps import EvaluationStep, TrainingStep, Update, evaluation_step, figures, training_step
 from models.training.stopping import Flags, StopFlag, Stopped
 
 #: Epochs of fine-tuning are numbered from here for order and mirroring, so that it does not repeat those of warm-up.
 _FINE_TUNING_EPOCHS = 1 << 20
-
-
-class TrainingSource(Protocol):
-    """Where training batches come from."""
-
-    steps: int
-    batch_size: int
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Gives the batches of an epoch (from 1), from step `first` (from 0) on."""
-
-
-class EvaluationSource(Protocol):
-    """Where validation batches come from."""
-
-    steps: int
-    count: int
-
-    def batches(self) -> Iterator[Batch]:
-        """Gives every batch once."""
 
 
 @dataclass
@@ -61,6 +41,8 @@ class Trainer:
         stop: tells when the user or the scheduler wants an end.
         say, progress: what the user sees.
         start_from: warm-up epoch that fine-tuning starts from, `best` or `last`.
+        sources_of: from a phase and its model to what it trains and validates on; without it, images of `training` and
+            `validation`.
     """
 
     heads: tuple[Head, ...]
@@ -74,7 +56,9 @@ class Trainer:
     say: Say = no_words
     progress: Progress = field(default_factory=Silent)
     start_from: str = "best"
+    sources_of: Callable[[Any, Phase], Sources] | None = None
     pace: Pace = field(default_factory=Pace, init=False)
+    _sources: Sources = field(init=False)
 
     def run_phase(self, model: Any, phase: Phase, state: TrainingState) -> None:
         """Trains from `state` to the end of `phase`; the model is compiled with the phase's optimizer.
@@ -83,19 +67,28 @@ class Trainer:
             FacetError: a loss is not finite, or memory ran out.
             Stopped: a stop was asked for, and a checkpoint holds the place.
         """
+        self.pace = Pace()
+        self.observers.catch_up(state.rows)
+        self.observers.begin_phase(model, phase.name, phase.epochs, self.training.steps, state.epoch)
+        if state.observers:
+            self.observers.restore(state.observers)
+        if state.rows and self.is_over(phase, state):
+            return
+        self._sources = self.sources_of(model, phase) if self.sources_of else Sources(self.training, self.validation)
+        try:
+            self._run_epochs(model, phase, state)
+        finally:
+            self._sources.close()
+
+    def _run_epochs(self, model: Any, phase: Phase, state: TrainingState) -> None:
         update = replace(
             self.update,
             phase=int(phase.name == FINE_TUNING),
             clipping=phase.gradient_clipping,
             smoothing=phase.label_smoothing,
         )
-        train = training_step(model, self.heads, self.replicas, update)
-        measure = evaluation_step(model, self.heads, self.replicas)
-        self.pace = Pace()
-        self.observers.catch_up(state.rows)
-        self.observers.begin_phase(model, phase.name, phase.epochs, self.training.steps, state.epoch)
-        if state.observers:
-            self.observers.restore(state.observers)
+        train = training_step(model, self.heads, self.replicas, update, self._sources.training_part)
+        measure = evaluation_step(model, self.heads, self.replicas, self._sources.validation_part)
         if not state.rows:
             row = {"phase": phase.name, "epoch": 0, "step": 0, **self._validate(model, measure, state, "epoch 0")}
             state.rows.append(row)
@@ -119,7 +112,7 @@ class Trainer:
         self.observers.begin_epoch(epoch)
         self.pace.begin()
         numbered = epoch + (phase.name == FINE_TUNING) * _FINE_TUNING_EPOCHS
-        for batch in self.training.batches(numbered, state.step):
+        for batch in self._sources.training.batches(numbered, state.step):
             if rate is not None:
                 model.optimizer.learning_rate = rate(state.epoch * steps + state.step)
             self.observers.begin_step(state.step)
@@ -184,11 +177,12 @@ class Trainer:
         self.keeper.end_epoch(model, state, last=self.is_over(phase, state))
 
     def _validate(self, model: Any, measure: EvaluationStep, state: TrainingState, what: str) -> Row:
-        if self.validation is None:
+        validation = self._sources.validation
+        if validation is None:
             return {}
         sums: Sums = {}
-        self.progress.start(what, self.validation.steps)
-        for batch in self.validation.batches():
+        self.progress.start(what, validation.steps)
+        for batch in validation.batches():
             with memory_explained(self.training.batch_size):
                 totals, flags = measure(batch, self.stop.flags)
             add(sums, totals)
