@@ -238,6 +238,7 @@ def test_a_run_that_is_killed_eleven_times_ends_as_if_nothing_had_happened(tmp_p
     assert_as_if_nothing_had_happened(run, tmp_path, lives)
 
 
+@pytest.mark.long
 def test_kills_at_any_time_lose_nothing(tmp_path, trainings, unbroken):
     run = unbroken(**RECIPES["cosine"])
     assert lived_at_random(run, tmp_path, trainings, kills=3, seed=3) == 3

@@ -165,7 +165,7 @@ def test_a_run_goes_from_one_replica_to_two_and_back(facet, folder, file, alone)
     assert_same_curve(run, alone)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_when_a_worker_dies_the_other_ends_within_five_seconds_and_starting_again_goes_on(folder, file, victim):
     name = f"killed-{victim}"
     checkpoints, other = folder / "history" / name / "checkpoints", 1 - victim

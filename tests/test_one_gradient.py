@@ -31,6 +31,7 @@ def digests(inter_op_threads, repeats=REPEATS):
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_one_step_repeated_gives_one_digest(load):
     assert len(digests(1)) == 1
 
