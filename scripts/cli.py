@@ -3,6 +3,7 @@
 import errno
 import importlib
 import io
+import os
 import sys
 from typing import NoReturn
 
@@ -93,6 +94,8 @@ def main() -> None:
     """Runs the command of `sys.argv`; 0 = done, 1 = a mistake the user can mend, 2 = usage, 130 = interrupted."""
     from hdf5_helper.errors import FacetError
 
+    # TensorFlow takes it by itself only where there is AVX-512, and cannot train grouped convolutions without
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for stream in (sys.stdout, sys.stderr):
         # paths need not be UTF-8: a name that the terminal cannot show is escaped, never a traceback
         if isinstance(stream, io.TextIOWrapper):

@@ -18,6 +18,9 @@ from models.export.tensorflow_1 import install
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# As `facet` has it, before anybody imports TensorFlow; processes of tests inherit it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 # The same examples in every run; a slow machine is no failure.
 hypothesis.settings.register_profile("facet", deadline=None, derandomize=True, database=None, max_examples=50)
 hypothesis.settings.load_profile("facet")

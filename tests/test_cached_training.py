@@ -72,7 +72,7 @@ def keeps(told: list[str]) -> bool:
     [
         {},
         {"class_weights": "balanced", "fine_tuning_from": "last", "label": "gender,age"},
-        {"gradient_accumulation": 2},
+        pytest.param({"gradient_accumulation": 2}, marks=pytest.mark.long),
         {"precision": "mixed_bfloat16"},
         {"fine_tuning_epochs": 0, "augment": "none"},
         pytest.param({"warm_up_epochs": 0, "pooling": "flatten"}, marks=pytest.mark.long),

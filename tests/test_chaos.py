@@ -269,6 +269,7 @@ def call_behind(life, event, name, file):
     return next(n for n, line in enumerate(calls) if line.startswith(f"{name} ") and file in line)
 
 
+@pytest.mark.long
 def test_a_kill_between_the_two_pointers_leaves_both_right(tmp_path, trainings, unbroken):
     run = unbroken(**NARROW)
     assert run.remains["best"]["checkpoint"] == "warm_up-epoch-0001.keras"

@@ -147,6 +147,20 @@ def test_two_workers_lose_the_same_as_one_process_and_only_the_chief_writes(fold
     assert digest(run) == digest(halves)  # to the last bit what two replicas of one process end with
 
 
+@pytest.mark.long
+def test_on_kept_activations_two_devices_and_two_workers_end_with_the_bits_of_live_ones(facet, folder, file, halves):
+    kept = ("--cache-views", "2")
+    own = {"FACET_CACHE": str(folder / "cache of devices")}
+    answer = facet("train", file, "--run", "kept-cpu-2", *SHORT, "--devices", "cpu:2", *kept, cwd=folder, env=own)
+    assert (answer.code, answer.stderr) == (0, "")
+    assert "keeps activations: " in answer.stdout
+    with Workers(folder, file, "--run", "kept-two", *SHORT, *kept) as workers:  # both fill one cache
+        assert workers.codes() == [0, 0], workers.said(0) + workers.said(1)
+        assert "keeps activations: " in workers.said(0)
+    runs = [folder / "history" / name for name in ("kept-cpu-2", "kept-two")]
+    assert [digest(run) for run in runs] == [digest(halves)] * 2
+
+
 def test_a_run_goes_from_one_replica_to_two_and_back(facet, folder, file, alone):
     run, steps = folder / "history" / "changing", ("--checkpoint-every-steps", "1", "--keep", "all")
     for devices, name in (("cpu:1", "warm_up-epoch-0001-step-*"), ("cpu:2", "fine_tuning-epoch-0001-step-*")):

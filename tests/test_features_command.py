@@ -133,8 +133,10 @@ def test_an_unknown_layer_is_one_sentence_with_the_nearest(facet, folder):
     )
 
 
+@pytest.mark.long
 def test_a_kill_leaves_no_file_and_the_same_command_again_tidies_up(facet, tmp_path, data):
-    words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "128"]
+    # some seconds of work, so that the signal comes in the middle of it
+    words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "256"]
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts", *words],
         cwd=tmp_path,
@@ -154,7 +156,8 @@ def test_a_kill_leaves_no_file_and_the_same_command_again_tidies_up(facet, tmp_p
 
 
 def test_ctrl_c_leaves_nothing(tmp_path, data):
-    words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "128"]
+    # some seconds of work, so that the signal comes in the middle of it
+    words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "256"]
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts", *words],
         cwd=tmp_path,

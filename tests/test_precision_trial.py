@@ -13,10 +13,9 @@ import pytest
 from run_remains import differing, remains
 
 from hdf5_helper.errors import FacetError
-from models.backbones.building import build_backbone
 from models.interface import precision_trial
 from models.interface.agreeing import agreed
-from models.interface.precision_trial import Limits, multiplications, tried_precision
+from models.interface.precision_trial import Limits, tried_precision
 from models.interface.settling import TrainRequest, settle
 from models.training.distribution.replicas import Replicas
 from models.training.precision_answers import Answer, answers_file, circumstances, remember
@@ -152,11 +151,6 @@ def test_a_trial_leaves_keras_as_it_was(settled):
     model = keras.Model(pictures, keras.layers.Dense(1)(pictures))
     assert (first, model.layers[1].name, model.name) == ("dense", "dense_1", "functional")
     assert keras.config.dtype_policy().name == "float32"
-
-
-@pytest.mark.parametrize(("name", "published"), [("vgg19", 19.51e9), ("mobilenet", 568e6), ("resnet50", 3.86e9)])
-def test_multiplications_are_those_of_the_papers_without_their_classifiers(name, published):
-    assert multiplications(build_backbone(name, (224, 224), {}, 0)) == pytest.approx(published, rel=0.02)
 
 
 # ---- a whole training in a process of its own, as the command does it

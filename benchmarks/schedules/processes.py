@@ -77,6 +77,8 @@ def _ended(process: "subprocess.Popen[str]", started: float, busy: float, log: P
     alarm = threading.Timer(_PATIENCE, _kill, (process.pid,))
     alarm.daemon = True
     alarm.start()
+    peak = _Peak(process.pid)
+    peak.start()
     try:
         lines = _lines(process.stdout, started)
         # wait4 alone tells what a child took; Popen.wait would take the child away before
@@ -89,7 +91,29 @@ def _ended(process: "subprocess.Popen[str]", started: float, busy: float, log: P
     process.returncode = os.waitstatus_to_exitcode(status)
     elsewhere = max(0.0, usage(process.pid).everybody - busy - cpu) / seconds
     said = log.read_text(encoding="utf-8", errors="replace")
-    return Ended(process.returncode, lines, said, seconds, cpu, took.ru_maxrss * 1024 / 1e6, elsewhere)
+    return Ended(process.returncode, lines, said, seconds, cpu, peak.megabytes, elsewhere)
+
+
+class _Peak(threading.Thread):
+    """Watches the highest resident memory of a process; `ru_maxrss` begins with that of whoever started it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.megabytes, self._status = 0.0, Path(f"/proc/{pid}/status")
+
+    def run(self) -> None:
+        """Looks every 20 ms until the process is gone."""
+        while (found := self._highest()) is not None:
+            self.megabytes = max(self.megabytes, found)
+            time.sleep(0.02)
+
+    def _highest(self) -> float | None:
+        try:
+            lines = self._status.read_text().splitlines()
+        except OSError:
+            return None
+        kilobytes = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)  # none once it ended
+        return None if kilobytes is None else int(kilobytes) * 1024 / 1e6
 
 
 def _lines(stdout: IO[str] | None, started: float) -> tuple[tuple[float, str], ...]:

@@ -19,7 +19,7 @@ from models.backbones.registry import backbone_named
 from models.heads.head import Head
 from models.interface.assembling import settings_heads, unknown_classes
 from models.network import backbone_of, build_network, scores_model
-from models.training.chance import layers_of
+from models.training.activations.cost import multiply_accumulates
 from models.training.distribution.replicas import Replicas
 from models.training.feeding import Batch, make_batch
 from models.training.phase import Phase
@@ -98,17 +98,6 @@ def tried_precision(settings: Settings, replicas: Replicas, say: Say, limits: Li
     return found.precision
 
 
-def multiplications(model: Any) -> int:
-    """Gives the multiply-accumulates of a model's kernels for one image, those of nested models too."""
-    return sum(_layer_multiplications(layer) for layer in layers_of(model))
-
-
-def _layer_multiplications(layer: Any) -> int:
-    """Gives the numbers in a layer's kernels times the places of its output that each is used at."""
-    kernels = sum(int(np.prod(weight.shape)) for weight in layer.weights if len(weight.shape) > 1)
-    return kernels * int(np.prod(layer.output.shape[1:-1])) if kernels else 0
-
-
 def _task(settings: Settings, rows: int) -> _Task:
     fold = settings.fold if settings.fold >= 0 else None
     with HDF5Reader(settings.data, fold=fold) as reader:
@@ -143,7 +132,7 @@ def _trial(task: _Task, limits: Limits) -> Trial | None:
     """Gives what steps in both precisions say; None where the backbone shows that the training is short after all."""
     began = time.monotonic()
     model = _network(task.settings, task.heads)
-    each = multiplications(backbone_of(model))
+    each = multiply_accumulates(backbone_of(model))
     if task.work.seconds(each) < limits.short:
         return None
     phase = phases_of(task.settings)[-1]

@@ -1,6 +1,5 @@
 """What the last bits of a training depend on beside its settings, so that a resume under other values can say so."""
 
-import os
 import platform
 from pathlib import Path
 
@@ -30,12 +29,24 @@ def surroundings(replicas: int = 1, precision: str = "float32", parts: int = 1) 
         "inter-op threads": str(tf.config.threading.get_inter_op_parallelism_threads()),
         "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads() or available_cores()),
         "op determinism": str(is_op_determinism_enabled()),
-        "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "oneDNN": "on" if computes_with_onednn() else "off",
         "CPU": cpu_name(),
         "replicas": str(replicas),
         "gradient accumulation": str(parts),
         "precision": precision,
     }
+
+
+def computes_with_onednn() -> bool:
+    """Says whether TensorFlow computes on the processor with oneDNN.
+
+    By itself it does so where there is AVX-512 or better. Without, grouped convolutions have no gradient, and a row's
+    last digits depend on its place in the batch.
+    """
+    # TensorFlow has no public question for this; its own tests ask it the same way
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
 
 
 def cpu_name() -> str:

@@ -13,6 +13,7 @@ from models.training.activations.machine_speeds import Speeds
 from models.training.activations.model_parts import Cut, between, lower_part, upper_part
 from models.training.activations.number_formats import NUMBER_FORMATS
 from models.training.activations.place import activations_folder
+from models.training.surroundings import computes_with_onednn
 
 #: Seconds that a whole training has to save before anything is kept without being asked for.
 _WORTH = 15.0
@@ -48,7 +49,7 @@ class Planning:
 
     def levels(self, model: Any, heads: tuple[Head, ...], low: Cut | None, top: Cut) -> Levels:
         """Gives which of `low` and `top` to keep, and says so where it matters."""
-        if not self.asked and grouped_convolutions(model):
+        if not self.asked and (grouped_convolutions(model) or not computes_with_onednn()):
             return ()  # the last digits of a row depend on its place in a block, and so on what was kept before
         folder = activations_folder()
         free = _free(folder)
