@@ -69,7 +69,8 @@ def test_the_program_gets_from_the_file_what_keras_gives(tmp_path, tensorflow_1,
     faces = crops()
     found = run_by_the_program(exported.path, fed_by_the_program(faces, tmp_path / "mean.json"), names)
     expected = values_of(for_age_estimator_sharp(model, description).source, description, as_keras_sees(faces))
-    np.testing.assert_allclose(found[names[0]], expected["age"][:, 0], rtol=1e-5)
+    # other kernels sum in another order: years differ by more than shares
+    np.testing.assert_allclose(found[names[0]], expected["age"][:, 0], rtol=2e-5)
     np.testing.assert_allclose(found[names[1]], expected["gender"][:, 0], atol=1e-5)
 
 
