@@ -7,7 +7,6 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import ROOT
 from small_models import CAFFE, narrow_vgg
 
@@ -48,19 +47,6 @@ def test_a_row_does_not_hang_on_its_place_nor_on_the_others(model, precision):
         for pictures in (PICTURES, PICTURES[order])
     )
     np.testing.assert_array_equal(mixed, plain[order])
-
-
-def test_whether_a_place_in_a_block_counts_can_be_asked(model):
-    assert computer(model).same_at_any_place(PICTURES[:BLOCK_ROWS])
-
-    class Numbering:
-        """Gives each row its place."""
-
-        def __call__(self, values, training):
-            del training
-            return tf.cast(tf.range(values.shape[0]), tf.float32)
-
-    assert not computer(model, part=Numbering()).same_at_any_place(PICTURES[:BLOCK_ROWS])
 
 
 def test_a_row_of_any_block_differs_in_its_last_digits_at_most(model):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from scipy import stats
 
 from benchmarks.contenders import Contender
@@ -298,9 +297,12 @@ def test_the_picture_shows_everybody_whose_accuracy_was_measured(tmp_path):
     kept(tmp_path, names.KERAS, [(60, 0.9)])
     found = picture.curves(tmp_path, "whole")
     assert found == {"Facet": [(2, 95), (3, 95)], names.KERAS.name: [(2, 90), (3, 90)]}
-    picture.draw(tmp_path / "new" / "picture.png", found, (1, 1))
-    with Image.open(tmp_path / "new" / "picture.png") as drawn:
-        assert drawn.size == (880, 495)
+    drawn = []
+    for number in range(2):
+        picture.draw(tmp_path / f"{number}" / "picture.svg", found, (1, 1))
+        drawn.append((tmp_path / f"{number}" / "picture.svg").read_text())
+    assert drawn[0] == drawn[1]
+    assert all(f">{who}<" in drawn[0] for who in found)
 
 
 @pytest.mark.long

@@ -133,21 +133,28 @@ def test_an_unknown_layer_is_one_sentence_with_the_nearest(facet, folder):
     )
 
 
-@pytest.mark.long
-def test_a_kill_leaves_no_file_and_the_same_command_again_tidies_up(facet, tmp_path, data):
-    # some seconds of work, so that the signal comes in the middle of it
+def begun(folder, data):
+    """A command in the middle of some seconds of work, so that a signal comes before its end, and its words."""
     words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "256"]
     process = subprocess.Popen(
         [sys.executable, "-m", "scripts", *words],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    while not (tmp_path / ".out.part.h5").exists() and process.poll() is None:
+    while not (folder / ".out.part.h5").exists() and process.poll() is None:
         time.sleep(0.005)
+    return process, words
+
+
+@pytest.mark.long
+def test_a_kill_leaves_no_file_and_the_same_command_again_tidies_up(facet, tmp_path, data):
+    process, words = begun(tmp_path, data)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == [".out.part.h5"]
     assert facet(*words, cwd=tmp_path).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
@@ -156,18 +163,7 @@ def test_a_kill_leaves_no_file_and_the_same_command_again_tidies_up(facet, tmp_p
 
 
 def test_ctrl_c_leaves_nothing(tmp_path, data):
-    # some seconds of work, so that the signal comes in the middle of it
-    words = ["features", "mobilenet", str(data), "out.h5", "--weights", "none", "--image-size", "256"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts", *words],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (tmp_path / ".out.part.h5").exists() and process.poll() is None:
-        time.sleep(0.005)
+    process, _words = begun(tmp_path, data)
     process.send_signal(signal.SIGINT)
     _nothing, said = process.communicate()
     assert process.returncode == 130

@@ -1,6 +1,6 @@
 """Draws the test accuracy of each epoch over wall time, from the trials that the part `schedule:whole` left.
 
-python -m benchmarks.schedules.picture WORK [--out docs/pictures/schedules.png]
+python -m benchmarks.schedules.picture WORK [--out docs/pictures/schedules.svg]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from benchmarks.schedules.turns import trial_file
 from hdf5_helper.atomic import written_whole
 from hdf5_helper.errors import FacetError
 
-_OUT = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "schedules.png"
+_OUT = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "schedules.svg"
 
 
 def curves(work: Path, workload: str) -> dict[str, list[tuple[float, float]]]:
@@ -38,12 +38,13 @@ def _points(work: Path, workload: str, who: Contender) -> list[tuple[float, floa
 
 
 def draw(path: Path, found: dict[str, list[tuple[float, float]]], phases: tuple[int, int]) -> None:
-    """Draws one line a contender, its warm-up with open marks, into a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Draws one line a contender, its warm-up with open marks, into an SVG, the same bytes from the same figures."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    FigureCanvasSVG(figure)
     axes = figure.subplots()
     for name, points in found.items():
         (line,) = axes.plot(*zip(*points, strict=True), linewidth=1.5, label=name)
@@ -62,8 +63,8 @@ def draw(path: Path, found: dict[str, list[tuple[float, float]]], phases: tuple[
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
-        figure.savefig(file, dpi=110, format="png")
+    with written_whole(path) as file, mpl.rc_context({"svg.hashsalt": "facet", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def main() -> None:

@@ -15,8 +15,12 @@ class Computer:
     """Runs a part of a model on blocks of rows, shared evenly among this worker's replicas.
 
     A row's values do not depend on the block's other rows. On processors their last digits depend on how many rows a
-    replica computes at once, and for some numbers also on the row's place among them, see `same_at_any_place`. So all
-    blocks of one computer should be of one size; it is traced once for that.
+    replica computes at once, and for some numbers also on the row's place among them. So
+    all blocks of one computer should be of one size; it is traced once for that.
+
+    Places count with grouped convolutions, and without oneDNN, which TensorFlow by itself uses on processors with
+    AVX-512 alone: convolutions are then products of matrices in tiles of 6 pixels, and those left over at a block's end
+    are added up in another order. With 32 rows the last one's are, with 48 none.
 
     Args:
         part: keras.Model of `models.training.activations.model_parts`.
@@ -58,12 +62,3 @@ class Computer:
         spread = self._replicas.spread(lambda part: self._replicas.share(inputs, part))
         results = self._replicas.strategy.experimental_local_results(self._compute(spread))
         return np.concatenate([result.numpy() for result in results])
-
-    def same_at_any_place(self, inputs: NDArray[Any]) -> bool:
-        """Says whether these rows (b, …) have the same bits in the opposite order: whether a row's place is nothing.
-
-        Without oneDNN, which TensorFlow uses on processors with AVX-512 alone, convolutions are products of matrices in
-        tiles of 6 pixels. Pixels left over at a block's end are added up in another order: with 32 rows the last one's
-        are, with 48 none. Grouped convolutions depend on the place, too.
-        """
-        return bool(np.array_equal(self(inputs[::-1]), self(inputs)[::-1]))
