@@ -1,6 +1,6 @@
 """A Keras model as a frozen graph that old and new programs load: one GraphDef, constants inside, names chosen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from hdf5_helper.errors import FacetError
 from models.description import ModelDescription
 from models.export.graph_edit import End, cut_and_order
 from models.export.grouped_convolution import groups_one_by_one
+from models.export.large_kernels import fill_in, input_specs, large_kernels
 from models.export.layer_normalization import channels_normalized_by_convolutions
 from models.export.signature import (
     INPUT_NAME,
@@ -86,7 +87,8 @@ def freeze_network(
         groups_one_by_one(network),
         channels_normalized_by_convolutions(network),
     ):
-        function = _concrete_function(network, graph_input, description)
+        kernels = large_kernels(network)
+        function = _concrete_function(network, graph_input, description, kernels)
         outputs = tuple(
             GraphOutput(names[output.label], _width(output.label, tensor), output)
             for output, tensor in zip(description.outputs, function.structured_outputs, strict=True)
@@ -94,6 +96,8 @@ def freeze_network(
         graph_def, tensors = _optimised(function)
     ends = [End(tensor, output.name, output.width) for output, tensor in zip(outputs, tensors, strict=True)]
     plain = _without_default_attributes(cut_and_order(graph_def, ends))
+    placeholders = [tensor.op.name for tensor in function.inputs[1 : len(kernels) + 1]]
+    fill_in(plain, {name: kernel.numpy() for name, kernel in zip(placeholders, kernels, strict=True)})
     return FrozenModel(plain.SerializeToString(deterministic=True), Signature(graph_input, outputs))
 
 
@@ -165,15 +169,20 @@ def _image_size(model: Any) -> tuple[int, int]:
     return int(shape[1]), int(shape[2])
 
 
-def _concrete_function(model: Any, graph_input: GraphInput, description: ModelDescription) -> Any:
+def _concrete_function(
+    model: Any, graph_input: GraphInput, description: ModelDescription, kernels: Sequence[Any]
+) -> Any:
+    """Gives a function of an image and of the values that `kernels`, variables of the model, are to have."""
+    import keras
     import tensorflow as tf
 
-    def outputs(image: Any) -> list[Any]:
-        found = by_label(model(tf.cast(image, tf.float32), training=False), description)
+    def outputs(image: Any, *values: Any) -> list[Any]:
+        with keras.StatelessScope(state_mapping=list(zip(kernels, values, strict=True))):
+            found = by_label(model(tf.cast(image, tf.float32), training=False), description)
         return [tf.cast(tensor, tf.float32) for tensor in found.values()]
 
     spec = tf.TensorSpec(graph_input.shape, graph_input.dtype, name=graph_input.name)
-    return tf.function(outputs, autograph=False).get_concrete_function(spec)
+    return tf.function(outputs, autograph=False).get_concrete_function(spec, *input_specs(kernels))
 
 
 def _width(label: str, tensor: Any) -> int:

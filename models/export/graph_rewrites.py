@@ -82,7 +82,9 @@ def _channels(nodes: dict[str, Any], node: Any) -> int:
     if node.op not in ("Conv2D", "DepthwiseConv2dNative", "MatMul"):
         return 0
     kernel = nodes[producer(node.input[1])]
-    if kernel.op != "Const":
+    if kernel.op not in ("Const", "Placeholder"):
         return 0
-    shape = tf.TensorShape(kernel.attr["value"].tensor.tensor_shape).as_list()
+    # a placeholder stands for a kernel that is filled in later
+    stored = kernel.attr["value"].tensor.tensor_shape if kernel.op == "Const" else kernel.attr["shape"].shape
+    shape = tf.TensorShape(stored).as_list()
     return int(shape[2] * shape[3] if node.op == "DepthwiseConv2dNative" else shape[-1])
