@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy.special import softmax
 from small_models import CAFFE, images, small_base
 
@@ -78,6 +82,29 @@ def test_an_untrained_backbone_lets_the_signal_through_once_its_batch_normalizat
     assert before < 0.01
     assert 0.1 < spread(images.astype(np.float32)).numpy().std() < 10
     assert not any(layer.trainable for layer in backbone_of(model).layers if "BN" in layer.name)
+
+
+MEASURED_AT_FULL_WIDTH = """
+import numpy as np
+from models.backbones.building import build_backbone
+from models.calibration import measure_batch_normalization
+from models.heads.choosing import heads_for
+from models.network import HeadShape, build_network
+from models.preprocessing import Preprocessing
+
+base = build_backbone("mobilenet", (160, 160), {}, 0)
+model = build_network(base, Preprocessing(), heads_for(("age",)), HeadShape(), 0, (160, 160))
+images = np.random.default_rng(0).integers(0, 256, (128, 160, 160, 3)).astype(np.uint8)
+measure_batch_normalization(model, images)
+print(next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.long
+def test_measuring_batch_normalization_holds_no_more_than_a_few_layers_features():
+    child = [sys.executable, "-c", MEASURED_AT_FULL_WIDTH]
+    done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2500  # run eagerly it was 5,200 MB
 
 
 @pytest.mark.parametrize(

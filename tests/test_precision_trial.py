@@ -143,6 +143,13 @@ def test_a_mistake_in_the_settings_is_the_runs_own_sentence(settled):
         tried_precision(settled(trainable_layers="conv_pw_99").settings, Replicas(), pytest.fail, EAGER)
 
 
+def test_weights_that_the_network_cannot_have_are_heard_of_before_the_trial(settled, monkeypatch):
+    monkeypatch.setattr(precision_trial, "_timed", pytest.fail)
+    settings = settled(backbone="resnext50", backbone_arguments={}, weights="imagenet").settings
+    with pytest.raises(FacetError, match="weights imagenet: Keras has none for resnext50"):
+        tried_precision(settings, Replicas(), pytest.fail, EAGER)
+
+
 def test_a_trial_leaves_keras_as_it_was(settled):
     keras.backend.clear_session()
     first = keras.layers.Dense(1).name

@@ -30,10 +30,11 @@ from models.training.precision_choice import HOPELESS, LEAST_GAIN, Trial, Work, 
 from models.training.settings import Settings
 from models.training.steps import TrainingStep, Update, training_step
 from models.training.stopping import Flags
+from models.weights import load_backbone_weights
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
 
-#: Of the trial's weights and images.
+#: Of the trial's images, and of weights that no file gives.
 _SEED = 0x9EC1
 
 
@@ -147,8 +148,9 @@ def _trial(task: _Task, limits: Limits) -> Trial | None:
 
 
 def _network(settings: Settings, heads: tuple[Head, ...]) -> Any:
-    """Gives the run's network with weights of its own: speed does not depend on them."""
+    """Gives the run's network; weights that it cannot have are a mistake to hear of before any trial."""
     base = build_backbone(settings.backbone, settings.window, settings.backbone_arguments, _SEED)
+    load_backbone_weights(base, settings.weights, settings.backbone, settings.backbone_arguments)
     preprocessing = backbone_named(settings.backbone).preprocessing
     return build_network(base, preprocessing, heads, settings.head_shape, _SEED, settings.image_size)
 
