@@ -292,6 +292,7 @@ def test_the_plateau_recipe_is_ended_by_its_early_stopping_and_reduces_its_rate(
     assert [row["epoch"] for row in rows if row["phase"] == "fine_tuning"][-1] < 4
 
 
+@pytest.mark.long
 def test_a_forked_process_computes_the_bits_of_a_fresh_one(tmp_path, unbroken):
     run = unbroken(**RECIPES["cosine"])
     life = live_alone(replace(run.job, history=str(tmp_path), log=str(tmp_path / "log")))

@@ -161,6 +161,7 @@ def test_on_kept_activations_two_devices_and_two_workers_end_with_the_bits_of_li
     assert [digest(run) for run in runs] == [digest(halves)] * 2
 
 
+@pytest.mark.long
 def test_a_run_goes_from_one_replica_to_two_and_back(facet, folder, file, alone):
     run, steps = folder / "history" / "changing", ("--checkpoint-every-steps", "1", "--keep", "all")
     for devices, name in (("cpu:1", "warm_up-epoch-0001-step-*"), ("cpu:2", "fine_tuning-epoch-0001-step-*")):
