@@ -138,7 +138,9 @@ def keras_values(best, faces):
 
 
 @pytest.mark.parametrize("name", ["real.pb", "real.onnx"])
-def test_values_on_real_faces_differ_by_less_than_keras_itself_rounds(folder, faces, keras_values, name):
+def test_values_on_real_faces_differ_by_no_more_than_two_computations_that_round_as_keras_does(
+    folder, faces, keras_values, name
+):
     reference, rounding = keras_values
     exported = read_exported(folder / name)
     fed = exported.signature.input.prepare(faces)
@@ -148,7 +150,8 @@ def test_values_on_real_faces_differ_by_less_than_keras_itself_rounds(folder, fa
         for label, values in reference.items():
             found = difference({label: np.concatenate([part[label] for part in parts])}, {label: values})
             print(f"{name} in {runtime.title}: {label} {found:.1e}")  # noqa: T201
-            assert found <= max(1e-5, rounding[label]), (runtime.title, label)
+            # each may be as far from exact arithmetic as Keras in float32 is, on its own side
+            assert found <= max(1e-5, 2 * rounding[label]), (runtime.title, label)
 
 
 @pytest.mark.parametrize("name", FILES)
