@@ -103,6 +103,11 @@ def test_the_yaml_file_says_where_each_value_came_from():
             "warm_up_epochs and fine_tuning_epochs: both are 0, expected at least one epoch",
         ),
         ({"keep": "0"}, "keep '0': expected a number of at least 1, or all"),
+        *[
+            ({"cache_views": text}, f"cache_views {text!r}: expected auto, off or a number of views of at least 1")
+            for text in ("0", "-1", "on", "1.5", "²")
+        ],
+        ({"cache_dtype": "int8"}, "cache_dtype 'int8': expected one of bfloat16, exact, float16"),
     ],
 )
 def test_impossible_settings_are_refused(values, sentence):
@@ -114,6 +119,11 @@ def test_impossible_settings_are_refused(values, sentence):
 def test_values_are_read_as_users_write_them():
     settings = make_settings(PLAIN | {"label": "age, gender", "image_size": 64, "warm_up_learning_rate": "1e-3"})
     assert (settings.label, settings.image_size, settings.warm_up.learning_rate) == (("age", "gender"), (64, 64), 1e-3)
+
+
+def test_off_and_bare_numbers_of_yaml_are_read_as_views_to_keep():
+    read = [make_settings(PLAIN | yaml.safe_load(f"cache_views: {text}")).cache_views for text in ("off", "auto", "4")]
+    assert read == ["off", "auto", "4"]
 
 
 def test_a_bare_name_means_both_phases_and_a_phases_own_name_beats_it():
@@ -160,6 +170,15 @@ def test_differences_name_only_what_changes_the_result():
         settings, data="moved.h5", keep="all", checkpoint_every=5, start="moved@last", seed=3, fine_tuning=slower
     )
     assert settings.differences(other) == ["seed: 0, not 3", "fine_tuning_learning_rate: 0.0001, not 1e-05"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [("auto", "off", []), ("auto", "4", ["cache_views: auto, not 4"]), ("4", "8", ["cache_views: 4, not 8"])],
+)
+def test_kept_views_change_the_result_where_they_are_numbered(before, after, said):
+    one, other = (make_settings(PLAIN | {"cache_views": value}) for value in (before, after))
+    assert one.differences(other) == said
 
 
 def test_an_option_beats_set_which_beats_the_sidecar_which_beats_the_file(reader, tmp_path):
