@@ -1,6 +1,7 @@
 """What tests share: real images, sample trees, packed files, and the real command in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # As `facet` has it, before anybody imports TensorFlow; processes of tests inherit it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and with them all that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run; a slow machine is no failure.
 hypothesis.settings.register_profile("facet", deadline=None, derandomize=True, database=None, max_examples=50)
