@@ -12,6 +12,7 @@ from models.model_file import read_description
 from models.preprocessing import Preprocessing
 from models.training.history import read_epochs
 from models.training.pace import Pace
+from models.training.settings_file import load_settings
 from models.training.surroundings import changed, surroundings
 
 
@@ -96,6 +97,15 @@ def test_what_is_trained_on_a_fold_remembers_it(packed, tmp_path, monkeypatch):
     gm = GenderModel(small_base(32), training_generator=HDF5Generator(path, "train", 16, **size), say=[].append)
     run = gm.fit(gm.build_warmup_model(), "fold", epochs=1)
     assert read_description(run.checkpoint("last")).fold == 1
+
+
+def test_a_run_says_how_its_generator_fits_images(packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    size = {"image_size": (32, 32), "fit": "pad"}
+    generator = HDF5Generator(packed("adience", count=120), "train", 16, **size)
+    gm = GenderModel(small_base(32), training_generator=generator, say=[].append)
+    run = gm.fit(gm.build_warmup_model(), "padded", epochs=1)
+    assert load_settings(run.config).fit == read_description(run.checkpoint("last")).fit == "pad"
 
 
 def test_more_gpus_than_there_are_is_one_sentence(file):

@@ -98,6 +98,14 @@ def test_a_packed_file_may_validate_what_others_data_trained_and_the_other_way_r
     assert all(np.isfinite(row["val_gender_accuracy"]) for row in first + second)
 
 
+def test_others_data_validate_what_a_packed_file_trained_not_that_files_own_split(packed):
+    gm = model(data=packed("agegender", count=60, side=SIZE), validation_generator=(IMAGES, GENDERS))
+    trained = gm.build_warmup_model()
+    (_before, row) = rows(gm.fit(trained, "own-data", epochs=1))
+    right = (trained.predict(IMAGES, verbose=0)[:, 0] >= 0.5) == GENDERS
+    assert row["val_gender_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+
+
 def test_an_age_head_starts_at_the_mean_age_of_what_is_seen_first():
     ages = np.where(np.arange(48) < 16, 20.0, 50.0)
     am = model(AgeModel, training_generator=[(IMAGES[:16], ages[:16]), (IMAGES[16:32], ages[16:32])])

@@ -113,6 +113,12 @@ def test_a_short_training_takes_float32_without_a_word_by_its_pixels_or_by_its_b
     assert (said, answers_file().exists()) == ([], False)
 
 
+def test_a_training_that_is_short_by_its_pixels_asks_no_earlier_trial(settled):
+    settings = settled().settings
+    answer_for(settings, Trial(4.7, True, 9.0))
+    assert tried_precision(settings, Replicas(), pytest.fail, replace(EAGER, short=60.0)) is None
+
+
 def test_a_training_that_is_short_by_its_pixels_builds_no_network(settled):
     too_small = settled(image_size="16").settings  # building says so
     assert tried_precision(too_small, Replicas(), pytest.fail, replace(EAGER, short=60.0)) is None

@@ -1,5 +1,6 @@
 """What a training keeps of its frozen backbone, from its settings."""
 
+from hdf5_helper.images.fit import Size
 from hdf5_helper.progress import Say
 from hdf5_helper.reading.reader import HDF5Reader
 from models.augmentation.recipe import parse_augmentation
@@ -54,7 +55,7 @@ def keeping_for(
         return None
     storage = Storage(settings.precision, settings.cache_dtype, rows // settings.gradient_accumulation)
     plain = Storage("float32", "exact", rows)
-    seen, measured = (_pictures(reader, settings, preprocessing) for reader in readers)
+    seen, measured = (_pictures(reader, settings.window, preprocessing) for reader in readers)
     side = Side(training, seen, views, storage)
     count = validation.count if validation else 0
     return Keeping(
@@ -67,9 +68,10 @@ def keeping_for(
     )
 
 
-def _pictures(reader: HDF5Reader, settings: Settings, preprocessing: Preprocessing) -> Pictures:
-    words = preprocessing.in_words()
-    return Pictures(reader.images_digest, len(reader), settings.image_size, settings.fit, settings.window, words)
+def _pictures(reader: HDF5Reader, window: Size, preprocessing: Preprocessing) -> Pictures:
+    """Gives what a reader makes of its file's images; its own fit counts, whatever the settings say."""
+    size, words = reader.image_size or window, preprocessing.in_words()
+    return Pictures(reader.images_digest, len(reader), size, reader.fit, window, words)
 
 
 def _planning(

@@ -77,6 +77,7 @@ def settings_of(description: ModelDescription, heads: tuple[Head, ...], origin: 
         backbone=description.backbone,
         weights="conv_base",
         image_size=description.image_size,
+        fit=description.fit,
         fold=description.fold,
         best_metric=main_metric(heads),
         batch_size=origin.batch_size,

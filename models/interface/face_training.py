@@ -28,6 +28,7 @@ from models.training.phases import phases_of
 from models.training.runs import Run
 from models.training.settings import Settings, flat
 from models.training.settings_file import to_yaml
+from models.training.sources import EvaluationSource, SourcesOf
 from models.training.state import TrainingState
 from models.training.steps import Update
 from models.training.stopping import StopFlag
@@ -150,6 +151,7 @@ class Fit:
             trainer = make_trainer(settings, self.heads, training, keeper, validation=own, **watched)
             if held is not None:
                 trainer.validation, keeper.metric = held, settings.best_metric
+                trainer.sources_of = _validating_on(held, trainer.sources_of)
             return trainer
         source = training.for_training(steps[0], settings.class_weights, watched["say"])
         check_shares(source.batch_size, settings.gradient_accumulation, self.replicas)
@@ -159,6 +161,13 @@ class Fit:
             watched["say"]("no validation data: the best epoch is chosen by training figures")
         update = Update(settings.seed, parts=settings.gradient_accumulation, precision=settings.precision)
         return Trainer(self.heads, source, measured, keeper, update=update, **watched)
+
+
+def _validating_on(held: EvaluationSource, sources_of: SourcesOf | None) -> SourcesOf | None:
+    """Gives sources with other validation data, whose images the whole model takes."""
+    if sources_of is None:
+        return None
+    return lambda model, phase: replace(sources_of(model, phase), validation=held, validation_part=None)
 
 
 def _rows_of(validation: HDF5Generator, heads: tuple[Head, ...], settings: Settings) -> EvaluationFeed:

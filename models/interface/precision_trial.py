@@ -84,13 +84,13 @@ def tried_precision(settings: Settings, replicas: Replicas, say: Say, limits: Li
     """
     limits = limits or Limits()
     share = max(1, settings.batch_size // (replicas.count * settings.gradient_accumulation))
+    task = _task(settings, min(share, limits.rows))
+    if task.work.seconds() < limits.short:
+        return None
     path, now = answers_file(), circumstances(settings, share, replicas.local)
     if known := remembered(path, now):
         say(f"{known.in_words()} in an earlier trial; remembered in {path}")
         return known.precision
-    task = _task(settings, min(share, limits.rows))
-    if task.work.seconds() < limits.short:
-        return None
     found = _on_a_thread(lambda: _trial(task, limits))
     if found is None:
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.training.feeding import Batch
+from models.training.phase import Phase
 
 
 class TrainingSource(Protocol):
@@ -43,3 +44,7 @@ class Sources:
     training_part: Any = None
     validation_part: Any = None
     close: Callable[[], None] = lambda: None
+
+
+#: From a model and the phase that it is trained in.
+SourcesOf = Callable[[Any, Phase], Sources]

@@ -1,7 +1,6 @@
 """The training loop: steps, validation, checkpoints. All that decides the result is in its arguments and its state."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from models.training.observers import Observers, figures_of
 from models.training.pace import Pace
 from models.training.phase import FINE_TUNING, Phase
 from models.training.schedule import rates
-from models.training.sources import EvaluationSource, Sources, TrainingSource
+from models.training.sources import EvaluationSource, Sources, SourcesOf, TrainingSource
 from models.training.state import Row, Sums, TrainingState, add
 from models.training.steps import EvaluationStep, TrainingStep, Update, evaluation_step, figures, training_step
 from models.training.stopping import Flags, StopFlag, Stopped
@@ -56,7 +55,7 @@ class Trainer:
     say: Say = no_words
     progress: Progress = field(default_factory=Silent)
     start_from: str = "best"
-    sources_of: Callable[[Any, Phase], Sources] | None = None
+    sources_of: SourcesOf | None = None
     pace: Pace = field(default_factory=Pace, init=False)
     _sources: Sources = field(init=False)
 

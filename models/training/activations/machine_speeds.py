@@ -1,8 +1,9 @@
 """What a machine is expected to do in a second: round numbers, for choosing between ways that differ by factors."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from hdf5_helper.cores import available_cores
 
 #: Convolutions in float32, multiply-accumulates a second and core. Measured: fine-tuning VGG19's top 4 layers at
 #: 150×150 does 11 images/s on two cores with AVX-512, about 100 G together; cores with AVX2 alone do half of that.
@@ -38,7 +39,7 @@ def speeds_here(precision: str, gpus: int = 0) -> Speeds:
         precision: `float32` or `mixed_bfloat16`.
         gpus: graphics cards that train; 0 for the processor.
     """
-    plain = gpus * _GPU_SPEED if gpus else _CORE_SPEED * (os.cpu_count() or 1)
+    plain = gpus * _GPU_SPEED if gpus else _CORE_SPEED * available_cores()
     gains = precision == "mixed_bfloat16" and (gpus > 0 or _has_bfloat16())
     return Speeds(plain * (_BFLOAT16_GAIN if gains else 1.0), plain)
 
