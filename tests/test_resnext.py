@@ -59,6 +59,27 @@ def test_its_grouped_convolutions_are_tensorflow_s_own_forward_and_back(model):
     assert all(np.isfinite(gradient).all() for gradient in gradients(images))
 
 
+def test_its_grouped_convolutions_train_in_bfloat16_on_every_processor():
+    def gradient(precision):
+        layer = keras.layers.Conv2D(
+            8, 3, groups=4, kernel_initializer=keras.initializers.GlorotUniform(0), dtype=precision
+        )
+        pictures = keras.Input((16, 16, 8))
+        whole = group_natively(keras.Model(pictures, layer(pictures)))
+        images = tf.random.stateless_normal((2, 16, 16, 8), (0, 0))
+
+        @tf.function
+        def of_the_kernel():
+            with tf.GradientTape() as tape:
+                total = tf.reduce_sum(tf.cast(whole(images), tf.float32) ** 2)
+            return tape.gradient(total, layer.kernel.value)
+
+        return of_the_kernel().numpy()
+
+    exact = gradient("float32")
+    assert np.abs(gradient("mixed_bfloat16") - exact).max() < 2**-6 * np.abs(exact).max()
+
+
 def test_a_loaded_model_convolves_natively_once_it_is_told_to(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = group_natively(keras.models.load_model(tmp_path / "model.keras"))

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from models.processor import has_bfloat16
+
 
 def group_natively(model: Any) -> Any:
     """Makes the grouped convolutions of a model, in nested ones too, call `tf.nn.conv2d`; gives the model.
@@ -38,7 +40,17 @@ def _native(layer: Any) -> Callable[[Any, Any], Any]:
     def convolve(inputs: Any, kernel: Any) -> Any:
         import tensorflow as tf
 
-        kernel = tf.convert_to_tensor(kernel)
-        return tf.nn.conv2d(inputs, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+        inputs, kernel = tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel)
+        dtype = tf.float32 if inputs.dtype == tf.bfloat16 and not _has_gradient_in_bfloat16() else inputs.dtype
+        images, kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
+        values = tf.nn.conv2d(images, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
+        return tf.cast(values, inputs.dtype)
 
     return convolve
+
+
+def _has_gradient_in_bfloat16() -> bool:
+    """Says whether there is one here: on processors oneDNN alone has it, where they compute in bfloat16 themselves."""
+    import tensorflow as tf
+
+    return has_bfloat16() or bool(tf.config.get_visible_devices("GPU"))

@@ -1,16 +1,15 @@
 """What a machine is expected to do in a second: round numbers, for choosing between ways that differ by factors."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from hdf5_helper.cores import available_cores
+from models.processor import has_bfloat16
 
 #: Convolutions in float32, multiply-accumulates a second and core. Measured: fine-tuning VGG19's top 4 layers at
 #: 150×150 does 11 images/s on two cores with AVX-512, about 100 G together; cores with AVX2 alone do half of that.
 _CORE_SPEED = 30e9
 #: Of bfloat16 to float32 on cores that have its instructions (measured likewise: 22 images/s to 11); elsewhere nothing.
 _BFLOAT16_GAIN = 2.0
-_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 #: Not measured: a third of what data sheets of common graphics cards say.
 _GPU_SPEED = 20e12
 #: Storage, bytes a second: SATA's solid-state disks write so; rows are read at random, from memory or a faster disk.
@@ -40,14 +39,5 @@ def speeds_here(precision: str, gpus: int = 0) -> Speeds:
         gpus: graphics cards that train; 0 for the processor.
     """
     plain = gpus * _GPU_SPEED if gpus else _CORE_SPEED * available_cores()
-    gains = precision == "mixed_bfloat16" and (gpus > 0 or _has_bfloat16())
+    gains = precision == "mixed_bfloat16" and (gpus > 0 or has_bfloat16())
     return Speeds(plain * (_BFLOAT16_GAIN if gains else 1.0), plain)
-
-
-def _has_bfloat16() -> bool:
-    """Says whether this processor computes in bfloat16; False where the system does not tell."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return any(flag in flags for flag in _BFLOAT16_FLAGS)
