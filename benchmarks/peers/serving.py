@@ -31,6 +31,8 @@ class UnmeasurableError(Exception):
 
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+#: Images of which a mean is taken, at least: a reader that runs on across epochs may exchange batches at their border.
+_LOOKED_AT = 1024
 
 
 def serve(prepare: Callable[[Job], Callable[[], Answer]]) -> None:
@@ -67,7 +69,7 @@ def _job() -> Job:
 
 
 def serve_reading(open_epochs: Callable[[Job], Epoch]) -> None:
-    """Serves a reader: warms up with one epoch in which pixels are looked at, then times whole epochs."""
+    """Serves a reader: warms up with epochs in which pixels are looked at, then times whole epochs."""
 
     def prepare(job: Job) -> Callable[[], Answer]:
         epoch, deliver = open_epochs(job), _delivery(job)
@@ -97,11 +99,12 @@ def _as_array(images: Any) -> Any:
 def _looked_at(epoch: Epoch, deliver: Callable[[Any], Any]) -> Answer:
     """Gives what came out: number of images, their sides and channels, type, and the mean of all their values."""
     count, total, batch = 0, 0.0, None
-    for images, _labels in epoch():
-        batch = _as_array(deliver(images))
-        count, total = count + len(batch), total + float(batch.mean(dtype=np.float64)) * len(batch)
-    if batch is None:
-        return {"amount": 0}
+    while count < _LOOKED_AT:
+        for images, _labels in epoch():
+            batch = _as_array(deliver(images))
+            count, total = count + len(batch), total + float(batch.mean(dtype=np.float64)) * len(batch)
+        if batch is None:
+            return {"amount": 0}
     return {"amount": count, "shape": sorted(batch.shape[1:]), "dtype": str(batch.dtype), "mean": total / count}
 
 
