@@ -98,7 +98,8 @@ def _as_array(images: Any) -> Any:
 
 def _looked_at(epoch: Epoch, deliver: Callable[[Any], Any]) -> Answer:
     """Gives what came out: number of images, their sides and channels, type, and the mean of all their values."""
-    count, total, batch = 0, 0.0, None
+    count, total = 0, 0.0
+    batch: Any = None
     while count < _LOOKED_AT:
         for images, _labels in epoch():
             batch = _as_array(deliver(images))
